@@ -1,0 +1,105 @@
+"""The plain store: everything in memory, every score computed. Exact, and the oracle of every other store."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vectorplug.encoded import Encoded, Output
+from vectorplug.errors import ConfigurationError
+from vectorplug.maxsim import maxsim
+from vectorplug.search.fingerprint import CollectionInfo
+from vectorplug.search.hits import Hit, Row, Rows
+from vectorplug.search.modes import Mode, Plan
+from vectorplug.search.store import Store, TextVectorizer
+
+__all__ = ["BruteStore", "PayloadFilter"]
+
+PayloadFilter = Callable[[Mapping[str, Any]], bool]
+
+
+class BruteStore(Store[PayloadFilter]):
+    """A collection in this process's memory, gone with it; `filter` is a function payload -> bool."""
+
+    def __init__(
+        self,
+        url: str = "memory:",
+        collection: str = "docs",
+        *,
+        vectorizer: TextVectorizer | None = None,
+        mode: Mode | None = None,
+        outputs: Sequence[Output] | None = None,
+    ) -> None:
+        if url != "memory:":
+            raise ConfigurationError(f"url {url!r} names a place, a store in memory has none: expected 'memory:'.")
+        self._rows: list[Row | None] = []
+        self._positions: dict[str, int] = {}
+        self._parts: list[Encoded] = []
+        super().__init__(collection, vectorizer=vectorizer, mode=mode, outputs=outputs)
+
+    def close(self) -> None:
+        """Forget the collection."""
+        self._rows, self._positions, self._parts = [], {}, []
+
+    def _read_info(self) -> CollectionInfo | None:
+        return None
+
+    def _create(self, info: CollectionInfo) -> None:
+        pass
+
+    def _contents(self, keys: Sequence[str]) -> Mapping[str, str]:
+        there = ((key, self._rows[self._positions[key]]) for key in keys if key in self._positions)
+        return {key: row.content for key, row in there if row is not None}
+
+    def _upsert(self, rows: Rows) -> None:
+        self._delete([row.key for row in rows.rows])
+        self._positions |= {row.key: len(self._rows) + i for i, row in enumerate(rows.rows)}
+        self._rows.extend(rows.rows)
+        self._parts.append(rows.encoded)
+
+    def _search(
+        self, query: Encoded, plan: Plan, limit: int, filter: PayloadFilter | None, candidates: int
+    ) -> list[Hit]:
+        allowed = np.array(
+            [i for i, row in enumerate(self._rows) if row is not None and (filter is None or filter(row.payload))],
+            np.int64,
+        )
+        scores = self._scores(plan.find, query, allowed)
+        order = _best(scores, limit if plan.rerank is None else candidates)
+        found, scores = allowed[order], scores[order]
+        if plan.rerank is not None:
+            scores = self._scores(plan.rerank, query, found)
+            order = _best(scores, limit)
+            found, scores = found[order], scores[order]
+        hits = ((self._rows[i], score) for i, score in zip(found, scores, strict=True))
+        return [Hit(row.id, float(score), dict(row.payload)) for row, score in hits if row is not None]
+
+    def _scores(self, name: Output, query: Encoded, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """float32 [len(positions)]: inner product, or MaxSim for tokens, of those documents with the query."""
+        documents = self._vectors()
+        if name == "tokens":
+            assert query.tokens is not None
+            assert documents.tokens is not None
+            return maxsim(query.tokens[0], documents.tokens, candidates=positions)
+        scores = (getattr(documents, name) @ getattr(query, name)[0])[positions]
+        return np.asarray(scores, np.float32)
+
+    def _vectors(self) -> Encoded:
+        """One array of each kind; the parts that came in since the last search are joined to it."""
+        if len(self._parts) > 1:
+            self._parts = [Encoded.concatenate(self._parts)]
+        return self._parts[0]
+
+    def _delete(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            if (position := self._positions.pop(key, None)) is not None:
+                self._rows[position] = None
+
+    def _count(self) -> int:
+        return len(self._positions)
+
+
+def _best(scores: npt.NDArray[np.float32], limit: int) -> npt.NDArray[np.int64]:
+    """The positions of the largest `limit` scores, best first, the earlier of equals first."""
+    return np.argsort(-scores, kind="stable")[:limit]

@@ -1,0 +1,84 @@
+"""What a collection was made with, written beside its vectors and compared when it is opened again."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic.functional_validators import AfterValidator
+
+from vectorplug.encoded import Output
+from vectorplug.errors import ConfigurationError, FingerprintError, StoreError
+from vectorplug.search.modes import Mode, plan_of
+
+__all__ = ["CollectionInfo"]
+
+
+def _stored_somehow(dims: dict[Output, int]) -> dict[Output, int]:
+    if not dims:
+        raise ValueError("a collection holds at least one kind of vector")
+    return dims
+
+
+class CollectionInfo(BaseModel):
+    """The model, FDE, stored vectors and default mode of one collection; JSON in the collection's own metadata.
+
+    `encoder` is the vectorizer's fingerprint (model, revision, recipe); None where vectors came from elsewhere.
+    `dims` gives the numbers of each stored kind of vector (of one token for "tokens").
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    model: str | None = None
+    encoder: str | None = None
+    fde: str | None = None
+    dims: Annotated[dict[Output, PositiveInt], AfterValidator(_stored_somehow)]
+    mode: Mode
+
+    @property
+    def fingerprint(self) -> str:
+        """One line that is equal exactly where the vectors may be mixed."""
+        parts = [self.encoder or "vectors given"]
+        if self.fde is not None and "fde" in self.dims:
+            parts.append(self.fde)
+        parts.append(" ".join(f"{name}={dim}" for name, dim in sorted(self.dims.items())))
+        return " | ".join(parts)
+
+    @classmethod
+    def from_json(cls, text: str | bytes, source: str) -> Self:
+        """What was written by `model_dump_json`; StoreError naming `source` for anything else."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise StoreError(
+                f"{source} holds a description that this version cannot read: {error.errors()[0]['msg']}. "
+                "It was written by another version or changed by hand; index into a new collection."
+            ) from error
+
+    def check_same_vectors(self, opened: "CollectionInfo", collection: str) -> None:
+        """Raise FingerprintError unless vectors made as `opened` says may be searched among those stored here.
+
+        `opened` may ask for fewer kinds of vectors than are stored, never for others.
+        """
+        stored_fde = self.fde if "fde" in opened.dims else None
+        opened_fde = opened.fde if "fde" in opened.dims else None
+        shared = {name: self.dims.get(name) for name in opened.dims if name in self.dims}
+        if (
+            self.encoder == opened.encoder
+            and stored_fde == opened_fde
+            and all(opened.dims[name] == dim for name, dim in shared.items())
+        ):
+            return
+        raise FingerprintError(
+            f"collection {collection!r} was made with [{self.fingerprint}], it is opened with "
+            f"[{opened.fingerprint}]: their vectors cannot be mixed. Open it with the same model and FDE "
+            "(leave vectorizer out to use those it was made with), or index into a new collection."
+        )
+
+    def check_mode(self, mode: str, collection: str) -> None:
+        """Raise ConfigurationError where the vectors that `mode` needs are not stored."""
+        missing = [name for name in plan_of(mode).outputs if name not in self.dims]
+        if missing:
+            raise ConfigurationError(
+                f"mode {mode!r} needs {' and '.join(missing)}, collection {collection!r} stores "
+                f"{', '.join(sorted(self.dims))}. Search it with mode {self.mode!r}, or index it again with {mode!r}."
+            )

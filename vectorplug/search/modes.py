@@ -1,0 +1,46 @@
+"""How a collection is searched: which vectors find the candidates and which rank them."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from vectorplug.encoded import Output
+from vectorplug.errors import ConfigurationError
+
+__all__ = ["MODES", "Mode", "Plan", "default_candidates", "plan_of"]
+
+Mode = Literal["native", "fde", "fde+rerank", "dense", "dense+rerank"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`find` names the vectors that find; `rerank`, where not None, those whose exact MaxSim ranks the candidates."""
+
+    find: Output
+    rerank: Literal["tokens"] | None
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """The vectors that such a search needs, of documents and of the query."""
+        return (self.find,) if self.rerank is None else (self.rerank, self.find)
+
+
+_plans: dict[str, Plan] = {
+    "native": Plan("tokens", None),
+    "fde": Plan("fde", None),
+    "fde+rerank": Plan("fde", "tokens"),
+    "dense": Plan("dense", None),
+    "dense+rerank": Plan("dense", "tokens"),
+}
+
+
+def plan_of(mode: str) -> Plan:
+    """The plan of a mode; ConfigurationError for an unknown one."""
+    if mode not in _plans:
+        raise ConfigurationError(f"mode {mode!r} is not one of {', '.join(MODES)}.")
+    return _plans[mode]
+
+
+def default_candidates(limit: int) -> int:
+    """How many candidates are ranked by exact MaxSim where the caller does not say: 10 a hit, at least 100."""
+    return max(100, 10 * limit)
