@@ -64,15 +64,19 @@ def windows(
     if isinstance(texts, str):
         raise InputError("texts is one str, expected a list of texts: [text].")
     given = {"texts": texts, "ids": ids, "payloads": payloads}
-    sizes = {name: len(part) for name, part in given.items() if isinstance(part, Sized)}
+    columns = {name: part for name, part in given.items() if part is not None}
+    sizes = {name: len(part) for name, part in columns.items() if isinstance(part, Sized)}
     if len(set(sizes.values())) > 1:
-        raise InputError(
-            f"there are {', '.join(f'{n} {name}' for name, n in sizes.items())}; expected as many of each."
-        )
-    columns = zip(texts, repeat(None) if ids is None else ids, repeat(None) if payloads is None else payloads)
+        counts = ", ".join(f"{size} {name}" for name, size in sizes.items())
+        raise InputError(f"there are {counts}; expected as many of each.")
     window, characters = Window(), 0
-    for text, document_id, payload in columns:
-        window.add(text, document_id, payload or {})
+    for values in zip_longest(*columns.values(), fillvalue=_ended):
+        document = dict(zip(columns, values, strict=True))
+        ended = [name for name, value in document.items() if value is _ended]
+        if ended:
+            raise InputError(f"{' and '.join(ended)} ended before the others; expected as many of each.")
+        text = document["texts"]
+        window.add(text, document.get("ids"), document.get("payloads") or {})
         characters += len(text) if isinstance(text, str) else 0
         if len(window.rows) + len(window.failed) >= WINDOW_DOCUMENTS or characters >= WINDOW_CHARACTERS:
             yield window
