@@ -47,9 +47,10 @@ class Encoded:
     def take(self, ids: npt.ArrayLike) -> "Encoded":
         """The texts `ids` (ints [k], any order)."""
         chosen = np.atleast_1d(np.asarray(ids, dtype=np.int64))
-        return Encoded(
-            **{name: p.take(chosen) if isinstance(p, MultiVectors) else p[chosen] for name, p in self._parts()}
-        )
+        taken: dict[str, Any] = {
+            name: part.take(chosen) if isinstance(part, MultiVectors) else part[chosen] for name, part in self._parts()
+        }
+        return Encoded(**taken)
 
     @classmethod
     def concatenate(cls, parts: Iterable["Encoded"]) -> Self:

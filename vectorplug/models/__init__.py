@@ -1,0 +1,1 @@
+"""Which network, and how to run it: catalogue, loading, tokenizing, packing, encoder."""
