@@ -1,6 +1,7 @@
 """Small random checkpoints in the exact file layouts that real ones have."""
 
 import json
+import re
 import string
 from collections.abc import Callable
 from pathlib import Path
@@ -32,50 +33,13 @@ from transformers import (
 )
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", "[unused1]"]
-WORDS = [
-    "the",
-    "a",
-    "of",
-    "and",
-    "to",
-    "in",
-    "is",
-    "was",
-    "for",
-    "on",
-    "with",
-    "sea",
-    "ship",
-    "wave",
-    "wind",
-    "salt",
-    "shore",
-    "bread",
-    "flour",
-    "oven",
-    "yeast",
-    "wing",
-    "lift",
-    "drag",
-    "flow",
-    "heat",
-    "wall",
-    "which",
-    "these",
-    "texts",
-    "about",
-    "this",
-    "quick",
-    "brown",
-    "fox",
-    "jumps",
-    "over",
-    "lazy",
-    "dog",
-    "document",
-    "number",
-    "question",
-]
+# Whole words beside the letters, so that sentences are short.
+WORDS = re.findall(
+    r"\w+",
+    "the a of and to in is was for on with sea ship wave wind salt shore bread flour oven yeast wing "
+    "lift drag flow heat wall which these texts about this quick brown fox jumps over lazy dog document "
+    "number question",
+)
 
 
 def write_tokenizer(folder: Path, limit: int = 64) -> None:
@@ -97,6 +61,7 @@ def write_tokenizer(folder: Path, limit: int = 64) -> None:
         sep_token="[SEP]",
         pad_token="[PAD]",
         mask_token="[MASK]",
+        additional_special_tokens=["[unused0]", "[unused1]"],
     ).save_pretrained(folder)
 
 

@@ -4,7 +4,9 @@ transformers hands every attention layer to a registered function and passes unk
 to it. So one function serves each architecture that goes through that interface, and no padding is computed.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -19,15 +21,23 @@ NAME = "vectorplug_packed"
 
 @dataclass(slots=True)
 class Pack:
-    """Where each of n sequences stands in the packed row: `starts[i]` to `starts[i + 1]` are its positions.
+    """Where each of n sequences stands in the packed row: one after the other, `lengths[i]` positions each.
 
-    Its keys end at `starts[i] + attended[i]`: ColBERT's [MASK] expansion stands last and nobody attends to it.
+    Of these the first `attended[i]` are keys: ColBERT's [MASK] expansion stands last and nobody attends to it.
     `calls` counts the layers that came through here.
     """
 
-    starts: list[int]
+    lengths: list[int]
     attended: list[int]
     calls: int = 0
+
+    def groups(self) -> Iterator[tuple[int, int, int, int]]:
+        """(start, sequences, length, attended) of neighbours that are alike: they are one call."""
+        start = 0
+        for (length, attended), alike in groupby(zip(self.lengths, self.attended, strict=True)):
+            count = len(list(alike))
+            yield start, count, length, attended
+            start += count * length
 
 
 def packed_attention(
@@ -52,20 +62,22 @@ def packed_attention(
     causal = getattr(module, "is_causal", False) if is_causal is None else is_causal
     grouped = key.shape[1] != query.shape[1]
     output = query.new_empty(1, query.shape[2], query.shape[1], value.shape[-1])
-    for start, end, attended in zip(pack.starts, pack.starts[1:], pack.attended, strict=False):
-        keys = slice(start, start + attended)
-        windowed = sliding_window is not None and end - start >= sliding_window
-        mask = _window_mask(end - start, attended, sliding_window or 0, causal, query) if windowed else None
+    for start, count, length, attended in pack.groups():
+        rows = slice(start, start + count * length)
+        # [1, heads, count * length, d] -> [count, heads, length, d], a view whatever the strides are
+        q, k, v = (t[0, :, rows].unflatten(1, (count, length)).transpose(0, 1) for t in (query, key, value))
+        windowed = sliding_window is not None and length >= sliding_window
+        mask = _window_mask(length, attended, sliding_window or 0, causal, query) if windowed else None
         part = scaled_dot_product_attention(
-            query[:, :, start:end],
-            key[:, :, keys],
-            value[:, :, keys],
+            q,
+            k[:, :, :attended],
+            v[:, :, :attended],
             attn_mask=mask,
             is_causal=causal and mask is None,
             scale=scaling,
             enable_gqa=grouped,
         )
-        output[:, start:end] = part.transpose(1, 2)
+        output[0, rows].unflatten(0, (count, length)).copy_(part.transpose(1, 2))
     return output, None
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from transformers.utils import logging as transformers_logging
 from vectorplug.errors import ModelLoadError, ModelNotFoundError, OutOfMemoryError
 from vectorplug.models.catalog import Source
 
-__all__ = ["Checkpoint", "load", "quiet"]
+__all__ = ["Checkpoint", "errors_named", "load", "quiet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Checkpoint:
 def load(source: Source, device: torch.device) -> Checkpoint:
     """Load a checkpoint. ModelNotFoundError or ModelLoadError says what is missing and what to do."""
     _check_files(source)
-    with _errors_named(source), quiet():
+    with errors_named(source), quiet():
         loader = MultiVectorEncoder if _is_multi_vector(source.place) else SentenceTransformer
         model = loader(
             source.place,
@@ -139,7 +140,7 @@ def _digest(folder: Path) -> str:
 
 
 @contextmanager
-def _errors_named(source: Source) -> Iterator[None]:
+def errors_named(source: Source) -> Iterator[None]:
     """Each class of failure under its own error, with the fix."""
     try:
         yield
@@ -161,7 +162,7 @@ def _errors_named(source: Source) -> Iterator[None]:
         raise ModelLoadError(f"the weights of {source.name} are damaged or cut short ({error}).") from error
     except torch.OutOfMemoryError as error:
         raise OutOfMemoryError(f"{source.name} does not fit into the device's memory ({error}).") from error
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, UnpicklingError) as error:
         raise ModelLoadError(f"{source.name} cannot be loaded: {error}") from error
 
 

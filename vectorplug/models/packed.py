@@ -7,6 +7,7 @@ modules, called on the packed row, so that a checkpoint's recipe is never writte
 import inspect
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -151,7 +152,7 @@ class PackedEncoder:
         if self._is_multi_vector:
             features["query_expansion_positions"] = tokenized.expansion[rows][None].to(device)
         else:
-            features["cu_seq_lens_q"] = torch.tensor(pack.starts, device=device)
+            features["cu_seq_lens_q"] = torch.tensor([0, *accumulate(pack.lengths)], device=device)
         if tokenized.prompt_length is not None:
             features["prompt_length"] = tokenized.prompt_length
         return features
@@ -191,7 +192,7 @@ def _rows(tokenized: Tokenized, chosen: npt.NDArray[np.int64]) -> tuple[npt.NDAr
 
 
 def _pack(lengths: npt.NDArray[np.int64], attended: npt.NDArray[np.int64]) -> Pack:
-    return Pack([0, *np.cumsum(lengths).tolist()], attended.tolist())
+    return Pack(lengths.tolist(), attended.tolist())
 
 
 def _padded_hidden(checkpoint: Checkpoint, role: Role) -> Tensor:

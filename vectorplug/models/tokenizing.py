@@ -61,21 +61,29 @@ def tokenize(model: MultiVectorEncoder | SentenceTransformer, texts: Sequence[st
         starts=np.concatenate([[0], np.cumsum(lengths)]),
         attended=mask.sum(dim=1).numpy(),
         expansion=expansion[kept],
-        truncated=_truncated(model, texts, prompt, (kept & ~expansion).sum(dim=1).numpy()),
+        truncated=_truncated(model, texts, role, (kept & ~expansion).sum(dim=1).numpy()),
         prompt_length=features.get("prompt_length"),
     )
 
 
 def _truncated(
-    model: MultiVectorEncoder | SentenceTransformer,
-    texts: Sequence[str],
-    prompt: str | None,
-    lengths: npt.NDArray[np.int64],
+    model: MultiVectorEncoder | SentenceTransformer, texts: Sequence[str], role: Role, lengths: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """int64 [n]: tokens that the limit cut off. Only the longest of the texts can have lost any."""
+    """int64 [n]: tokens that the limit cut off. Only a text that fills the limit can have lost any."""
     cut = np.zeros(len(texts), np.int64)
-    full = np.flatnonzero(lengths == lengths.max()).tolist()
-    tokenizer: Any = model.tokenizer
-    whole = tokenizer([(prompt or "") + texts[i] for i in full], truncation=False, verbose=False)["input_ids"]
-    cut[full] = np.maximum([len(ids) for ids in whole] - lengths[full], 0)
+    full = np.flatnonzero(lengths >= _limit(model[0], role)).tolist()
+    if full:
+        tokenizer: Any = model.tokenizer
+        prompt = prompt_of(model, role) or ""
+        whole = tokenizer([prompt + texts[i] for i in full], truncation=False, verbose=False)["input_ids"]
+        cut[full] = np.maximum([len(ids) for ids in whole] - lengths[full], 0)
     return cut
+
+
+def _limit(transformer: Any, role: Role) -> int:
+    """The most tokens that a text of that role may have; 0 where the checkpoint does not say."""
+    expansion = transformer.query_expansion if role == "query" else None
+    if expansion is not None and expansion["strategy"] == "fixed":
+        return int(expansion["length"])
+    own = transformer.query_length if role == "query" else transformer.document_length
+    return int(own or transformer.max_seq_length or 0)

@@ -1,0 +1,35 @@
+# Two commands: `make demo` and `make test`. Both make .venv on a machine that has only Python 3.11+ and make.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+
+.PHONY: demo test lint bench clean
+
+$(VENV)/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "vectorplug needs Python 3.11 or newer, found $$($(PYTHON) --version). Set PYTHON=..."; exit 1; }
+	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --upgrade pip
+	@echo "Installing vectorplug and its dependencies into $(VENV) (torch is large: some minutes the first time)"
+	$(RUN)/python -m pip install --quiet --editable '.[dev,demo]'
+	touch $@
+
+demo: $(VENV)/installed
+	$(RUN)/vectorplug demo
+
+test: $(VENV)/installed lint
+	$(RUN)/python -m pytest
+
+lint: $(VENV)/installed
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+bench: $(VENV)/installed
+	$(RUN)/python -m pip install --quiet --editable '.[bench]'
+	$(RUN)/python -m benchmarks.kernels
+	$(RUN)/python -m benchmarks.encoding
+
+clean:
+	rm -rf $(VENV) .demo

@@ -1,0 +1,39 @@
+"""The commands, each in a module of its own that imports what it needs when it runs."""
+
+from typing import Annotated
+
+import typer
+
+from vectorplug import __version__
+from vectorplug.cli.demo import demo
+from vectorplug.cli.doctor import doctor
+from vectorplug.cli.evaluate import evaluate
+from vectorplug.cli.index import index
+from vectorplug.cli.models import models
+from vectorplug.cli.search import search
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="vectorplug",
+    help="Multi-vector search for the vector database that you already run.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(index)
+app.command()(search)
+app.command("eval")(evaluate)
+app.command()(demo)
+app.command()(doctor)
+app.add_typer(models, name="models")
+
+
+@app.callback()
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Multi-vector search for the vector database that you already run."""
+    if show:
+        typer.echo(__version__)
+        raise typer.Exit

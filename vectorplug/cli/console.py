@@ -1,0 +1,30 @@
+"""How the command line talks: results on stdout, everything else on stderr, errors in one line."""
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["notes", "print_error", "print_json", "results", "table"]
+
+results = Console(highlight=False, soft_wrap=True)
+notes = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout, whatever stdout is."""
+    print(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def print_error(message: str) -> None:
+    """`error: ...`, one line."""
+    notes.print("[bold red]error:[/]", " ".join(message.split()), style=None, markup=True, end="\n")
+
+
+def table(*columns: str, title: str | None = None, right: tuple[str, ...] = ()) -> Table:
+    """A table without outer lines; the columns in `right` hold numbers."""
+    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made

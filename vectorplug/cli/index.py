@@ -1,0 +1,70 @@
+"""`vectorplug index`: files into a collection; the same command again completes what was interrupted."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vectorplug.cli.console import notes, print_json, results
+from vectorplug.cli.options import Collection, Json, Model, Store, make_vectorizer
+from vectorplug.settings import settings
+
+if TYPE_CHECKING:
+    from vectorplug.evaluation.corpus import BrokenLine, Document
+
+__all__ = ["index"]
+
+NAMED = 10
+"""How many refused documents and broken lines are named; the rest are counted."""
+
+
+def index(
+    paths: Annotated[list[Path], typer.Argument(help="Files or folders: .jsonl, .csv, .txt, .md, .html.", exists=True)],
+    store: Store = None,
+    collection: Collection = None,
+    model: Model = None,
+    mode: Annotated[str, typer.Option(help="native, fde, fde+rerank, dense or dense+rerank.")] = "fde+rerank",
+    as_json: Json = False,
+) -> None:
+    """Encode the texts of files and write them into a collection."""
+    from vectorplug.evaluation.corpus import read_corpus
+    from vectorplug.search import open_store
+
+    store, collection = store or settings().store, collection or settings().collection
+    broken: list[BrokenLine] = []
+    vectorizer = make_vectorizer(model)
+    with open_store(store, collection=collection, vectorizer=vectorizer, mode=mode) as opened:  # type: ignore[arg-type]
+        documents = read_corpus(paths, on_broken=broken.append)
+        report = opened.add(*_columns(documents))
+        total = opened.count()
+    for line in broken[:NAMED]:
+        notes.print(f"skipped {line.path}:{line.line_number}: {line.reason}", style="yellow")
+    for name, reason in report.failed[:NAMED]:
+        notes.print(f"refused {name}: {reason}", style="yellow")
+    if as_json:
+        print_json(
+            {
+                "store": store,
+                "collection": collection,
+                "added": report.added,
+                "unchanged": report.skipped,
+                "refused": [{"id": name, "reason": reason} for name, reason in report.failed],
+                "broken_lines": [{"path": str(b.path), "line": b.line_number, "reason": b.reason} for b in broken],
+                "truncated": report.truncated,
+                "documents": total,
+            }
+        )
+        return
+    results.print(
+        f"{report.added:,} added, {report.skipped:,} unchanged, {len(report.failed):,} refused, "
+        f"{len(broken):,} broken lines, {report.truncated:,} cut at the model's limit; "
+        f"{total:,} documents in {store}"
+    )
+
+
+def _columns(documents: "Iterator[Document]") -> tuple[Iterator[str], Iterator[str], Iterator[dict[str, object]]]:
+    """Three streams out of one; a store reads them in step, so nothing piles up between them."""
+    first, second, third = itertools.tee(documents, 3)
+    return (d.text for d in first), (d.id for d in second), (d.payload for d in third)

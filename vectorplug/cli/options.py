@@ -1,0 +1,38 @@
+"""The options that several commands share, and the objects that they name."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vectorplug.cli.console import notes
+from vectorplug.settings import settings
+
+if TYPE_CHECKING:
+    from vectorplug.vectorizer import Vectorizer
+
+__all__ = ["Collection", "Json", "Model", "Store", "make_vectorizer"]
+
+# Their defaults are those of `Settings`, read when a command runs.
+Store = Annotated[
+    str | None, typer.Option("--store", help="edge:FOLDER, an embedded Qdrant on this machine (VECTORPLUG_STORE).")
+]
+Collection = Annotated[str | None, typer.Option("--collection", help="Name in the store (VECTORPLUG_COLLECTION).")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model", help="Short name, hub id, folder or package:NAME; see `vectorplug models` (VECTORPLUG_MODEL)."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def make_vectorizer(model: str | None) -> "Vectorizer":
+    """The named model, or the default one, said on stderr."""
+    from vectorplug.models.default import default_model
+    from vectorplug.vectorizer import Vectorizer
+
+    name = model or settings().model
+    if name is None:
+        name = default_model()
+        notes.print(f"model: {name} (the default here; --model names another)", style="dim")
+    return Vectorizer(name, device=settings().device, dtype=settings().dtype)
