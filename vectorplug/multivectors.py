@@ -40,7 +40,7 @@ class MultiVectors:
     def __init__(self, values: npt.ArrayLike, offsets: npt.ArrayLike, scales: npt.ArrayLike | None = None) -> None:
         self.values = _checked_values(np.asarray(values))
         self.offsets = _checked_offsets(np.asarray(offsets), len(self.values))
-        self.scales = None if scales is None else np.asarray(scales, dtype=np.float32)
+        self.scales = None if scales is None else np.ascontiguousarray(scales, dtype=np.float32)
         if (self.values.dtype == np.int8) != (self.scales is not None):
             raise InputError(
                 f"int8 values need one float32 scale a token and no other dtype takes scales; "
@@ -57,7 +57,7 @@ class MultiVectors:
 
         `dim` is needed only where `arrays` may be empty: no document, but still `dim` numbers a token.
         """
-        documents = [np.asarray(a) for a in arrays]
+        documents = [_real_array(a, i) for i, a in enumerate(arrays)]
         for i, document in enumerate(documents):
             if document.ndim != 2 or document.shape[0] == 0 or document.shape[1] == 0:
                 raise InputError(
@@ -78,7 +78,8 @@ class MultiVectors:
         keep = only is not None and only != np.int8 and only in type_names.values()
         total = sum(len(d) for d in documents)
         values = np.empty((total, documents[0].shape[1]), only if keep else np.float32)
-        np.concatenate(documents, out=values, casting="unsafe")
+        with np.errstate(over="ignore"):  # beyond float32 becomes infinity, which is refused below
+            np.concatenate(documents, out=values, casting="unsafe")
         return cls(values, _offsets_of([len(d) for d in documents]))
 
     @classmethod
@@ -173,10 +174,7 @@ class MultiVectors:
 
     def take(self, ids: npt.ArrayLike) -> "MultiVectors":
         """The documents `ids` (ints [k], any order, repeats allowed); neighbours in order are a view, else one copy."""
-        chosen = np.atleast_1d(np.asarray(ids, dtype=np.int64))
-        bad = (chosen < 0) | (chosen >= len(self))
-        if bad.any():
-            raise InputError(f"document {chosen[bad][0]} is asked for, there are {len(self)} (0 to {len(self) - 1}).")
+        chosen = positions_of(ids, len(self))
         if len(chosen) == 0:
             return self[0:0]
         if (np.diff(chosen) == 1).all():
@@ -190,7 +188,8 @@ class MultiVectors:
     def astype(self, dtype: npt.DTypeLike) -> "MultiVectors":
         """The same documents in another dtype: "float32", "float16", "bfloat16" or "int8" (with a scale a token).
 
-        Itself where nothing changes. int8 is symmetric: the largest number of a token becomes 127.
+        Itself where nothing changes. int8 is symmetric: the largest number of a token becomes 127. InputError for a
+        number that is too large for the dtype (65,504 in float16).
         """
         wanted = dtype_of(dtype)
         if wanted == self.dtype:
@@ -199,10 +198,15 @@ class MultiVectors:
         if self.scales is not None:
             values = values.astype(np.float32) * self.scales[:, None]
         if wanted != np.int8:
-            return MultiVectors._trusted(values.astype(wanted), self.offsets)
+            with np.errstate(over="ignore"):
+                narrower = MultiVectors._trusted(values.astype(wanted), self.offsets)
+            if wanted != np.float32:
+                narrower._check_finite()
+            return narrower
         floats = values.astype(np.float32, copy=False)
         scales = np.abs(floats).max(axis=1, initial=0.0) / np.float32(127)
-        scales[scales == 0] = 1
+        # Below float32's normal numbers a scale is too coarse to divide by: such a token becomes zeros.
+        scales[scales < np.finfo(np.float32).tiny] = 1
         return MultiVectors._trusted(np.rint(floats / scales[:, None]).astype(np.int8), self.offsets, scales)
 
     def to_bytes(self) -> bytes:
@@ -233,6 +237,8 @@ class MultiVectors:
     @classmethod
     def open(cls, path: str | Path) -> Self:
         """Memory-map what `save` wrote: opening reads the header and the offsets only, tokens as they are used."""
+        if not Path(path).stat().st_size:
+            raise InputError(f"{path} is empty, expected a file of MultiVectors: write it again with save().")
         arrays, _ = _parse(np.memmap(path, np.uint8, mode="r"), str(path))
         offsets = _checked_offsets(np.array(arrays["offsets"]), len(arrays["values"]))
         return cls._trusted(arrays["values"], offsets, arrays.get("scales"))
@@ -267,6 +273,33 @@ def dtype_of(dtype: npt.DTypeLike) -> np.dtype[Any]:
     return found
 
 
+def positions_of(ids: npt.ArrayLike, count: int) -> npt.NDArray[np.int64]:
+    """int64 [k] of `ids` (ints [k] or one int), each from 0 to `count` - 1; InputError for others."""
+    positions = np.atleast_1d(np.asarray(ids))
+    if positions.ndim != 1 or (positions.size and positions.dtype.kind not in "iu"):
+        raise InputError(
+            f"ids are {positions.dtype} of shape {positions.shape}, expected the positions of documents: integers [k]. "
+            "A mask becomes positions with np.flatnonzero(mask)."
+        )
+    wrong = (positions < 0) | (positions >= count)
+    if wrong.any():
+        i = int(wrong.argmax())
+        raise InputError(
+            f"document {positions[i]} is asked for (id {i}), there are {count} documents, counted from 0.", index=i
+        )
+    return positions.astype(np.int64, copy=False)
+
+
+def _real_array(document: npt.ArrayLike, index: int) -> npt.NDArray[Any]:
+    try:
+        array = np.asarray(document)
+    except ValueError as error:
+        raise InputError(f"document {index} is not an array [tokens, dim] ({error}).", index=index) from error
+    if not np.can_cast(array.dtype, np.float32, "same_kind"):
+        raise InputError(f"document {index} is {array.dtype}, expected real numbers, such as float32.", index=index)
+    return array
+
+
 def _offsets_of(lengths: npt.ArrayLike) -> npt.NDArray[np.int64]:
     lengths = np.asarray(lengths, dtype=np.int64)
     offsets = np.zeros(len(lengths) + 1, np.int64)
@@ -278,7 +311,8 @@ def _checked_values(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if values.ndim != 2:
         raise InputError(f"values have shape {values.shape}, expected [total tokens, dim].")
     if values.dtype == np.float64:
-        values = values.astype(np.float32)
+        with np.errstate(over="ignore"):  # beyond float32 becomes infinity, which is refused below
+            values = values.astype(np.float32)
     if values.dtype not in type_names.values():
         raise InputError(f"values are {values.dtype}, expected one of {', '.join(type_names)}.")
     return np.ascontiguousarray(values)
@@ -287,7 +321,7 @@ def _checked_values(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _checked_offsets(offsets: npt.NDArray[Any], total: int) -> npt.NDArray[np.int64]:
     if offsets.ndim != 1 or len(offsets) == 0 or offsets.dtype.kind not in "iu":
         raise InputError(f"offsets are {offsets.dtype} of shape {offsets.shape}, expected integers [documents + 1].")
-    offsets = offsets.astype(np.int64, copy=False)
+    offsets = np.ascontiguousarray(offsets, dtype=np.int64)
     if offsets[0] != 0 or offsets[-1] != total:
         raise InputError(
             f"offsets run from {offsets[0]} to {offsets[-1]}, expected 0 to {total}, the number of tokens."
@@ -329,7 +363,7 @@ def _parse(buffer: npt.NDArray[np.uint8], source: str) -> tuple[dict[str, npt.ND
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{source} is not a whole file of MultiVectors ({error}).") from error
+        raise InputError(f"{source}: not a whole file of MultiVectors ({error}).") from error
     if missing:
         raise InputError(f"{source} holds no {' and no '.join(sorted(missing))}.")
     return arrays, metadata
