@@ -29,11 +29,17 @@ app.command()(doctor)
 app.add_typer(models, name="models")
 
 
-@app.callback()
-def version(
-    show: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
-    """Multi-vector search for the vector database that you already run."""
-    if show:
+def print_version(asked: bool) -> None:
+    """Print the version and stop, before a command is looked for."""
+    if asked:
         typer.echo(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[  # noqa: ARG001 - its callback does the work
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=print_version)
+    ] = False,
+) -> None:
+    """Multi-vector search for the vector database that you already run."""
