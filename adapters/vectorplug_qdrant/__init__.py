@@ -1,0 +1,5 @@
+"""Qdrant for vectorplug: the engine in process (`edge:FOLDER`)."""
+
+from vectorplug_qdrant.store import QdrantStore
+
+__all__ = ["QdrantStore"]

@@ -38,8 +38,7 @@ class BruteStore(Store[PayloadFilter]):
         self._parts: list[Encoded] = []
         super().__init__(collection, vectorizer=vectorizer, mode=mode, outputs=outputs)
 
-    def close(self) -> None:
-        """Forget the collection."""
+    def _close(self) -> None:
         self._rows, self._positions, self._parts = [], {}, []
 
     def _read_info(self) -> CollectionInfo | None:
@@ -65,6 +64,8 @@ class BruteStore(Store[PayloadFilter]):
             [i for i, row in enumerate(self._rows) if row is not None and (filter is None or filter(row.payload))],
             np.int64,
         )
+        if not len(allowed):
+            return []
         scores = self._scores(plan.find, query, allowed)
         order = _best(scores, limit if plan.rerank is None else candidates)
         found, scores = allowed[order], scores[order]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,10 +11,13 @@ from typing import Any
 from vectorplug.encoded import Encoded
 from vectorplug.errors import InputError
 
-__all__ = ["AddReport", "Hit", "Id", "Row", "Rows", "content_hash", "key_of"]
+__all__ = ["AddReport", "Hit", "Id", "Row", "Rows", "content_hash", "key_of", "row_of"]
 
 Id = str | int
 _namespace = uuid.UUID("6f0c1f0e-8d0b-5a53-9a6c-5b0f2f6c7a11")
+# What every database takes: integers of 64 bits, and fewer levels than a reader of JSON descends.
+INTEGERS = range(-(2**63), 2**63)
+MAX_LEVELS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,47 @@ def key_of(document_id: Id) -> str:
 
 def content_hash(text: str, payload: Mapping[str, Any]) -> str:
     """16 hex digits of a text and its payload: equal where nothing has to be written again."""
-    try:
-        body = json.dumps([text, payload], sort_keys=True, ensure_ascii=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"the payload cannot be written as JSON ({error}).") from error
+    body = json.dumps([text, payload], sort_keys=True, ensure_ascii=True, allow_nan=False)
     return hashlib.blake2b(body.encode(), digest_size=8).hexdigest()
+
+
+def row_of(document_id: Id, text: str, payload: Mapping[str, Any]) -> Row:
+    """The row of a document; InputError for an id or a payload that some database would refuse or change.
+
+    A payload is JSON: names are str, numbers finite, integers of 64 bits, text Unicode, at most 64 levels deep.
+    """
+    key = key_of(document_id)
+    _check_json(document_id, "the id", 0)
+    stored = dict(payload)
+    _check_json(stored, "the payload", 0)
+    return Row(document_id, key, stored, content_hash(text, stored))
+
+
+def _check_json(value: Any, place: str, level: int) -> None:
+    if level > MAX_LEVELS:
+        raise InputError(f"{place[:60]}... is nested more than {MAX_LEVELS} levels deep.")
+    match value:
+        case None | bool():
+            pass
+        case str():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise InputError(f"{place} holds a character that is no Unicode text ({error}).") from error
+        case int():
+            if value not in INTEGERS:
+                raise InputError(f"{place} is {value}, expected an integer of 64 bits; write it as a str.")
+        case float():
+            if not math.isfinite(value):
+                raise InputError(f"{place} is {value}, expected a finite number or None.")
+        case list() | tuple():
+            for i, item in enumerate(value):
+                _check_json(item, f"{place}[{i}]", level + 1)
+        case dict():
+            for name, item in value.items():
+                if not isinstance(name, str):
+                    raise InputError(f"{place} has the name {name!r} of type {type(name).__name__}, expected a str.")
+                _check_json(name, f"a name in {place}", level)
+                _check_json(item, f"{place}[{name!r}]", level + 1)
+        case _:
+            raise InputError(f"{place} is of type {type(value).__name__}, which JSON does not have.")

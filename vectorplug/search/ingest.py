@@ -7,7 +7,7 @@ from typing import Any
 
 from vectorplug.encoded import Encoded
 from vectorplug.errors import InputError
-from vectorplug.search.hits import Id, Row, content_hash, key_of
+from vectorplug.search.hits import Id, Row, key_of, row_of
 
 __all__ = ["TEXT", "Window", "chunks_by_bytes", "windows"]
 
@@ -21,23 +21,31 @@ _ended: Any = object()
 
 @dataclass(slots=True)
 class Window:
-    """Some documents of the stream: `rows[i]` is made from `texts[i]`; `failed` holds those that cannot be used."""
+    """Some documents of the stream: `rows[i]` is made from `texts[i]`; `failed` holds those that cannot be used.
+
+    `start` is the place in the stream of the first of them.
+    """
 
     rows: list[Row] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     failed: list[tuple[Id, str]] = field(default_factory=list)
+    start: int = 0
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.failed)
 
     def add(self, text: str, document_id: Id | None, payload: Mapping[str, Any]) -> None:
         """Take one document in, or note why it cannot be."""
         try:
             if not isinstance(text, str):
                 raise InputError(f"the text is a {type(text).__name__}, expected a str.")
+            if not isinstance(payload, Mapping):
+                raise InputError(f"the payload is a {type(payload).__name__}, expected a mapping.")
             text.encode()  # a lone surrogate is a str that no tokenizer and no database takes
             identity = key_of(text) if document_id is None else document_id
-            stored = {TEXT: text, **payload}
-            row = Row(identity, key_of(identity), stored, content_hash(text, stored))
+            row = row_of(identity, text, {TEXT: text, **payload})
         except (InputError, UnicodeEncodeError) as error:
-            name = document_id if document_id is not None else f"document {len(self.texts) + len(self.failed)}"
+            name = document_id if document_id is not None else f"document {self.start + len(self)}"
             self.failed.append((name, str(error)))
             return
         self.rows.append(row)
@@ -47,7 +55,7 @@ class Window:
         """The same window less some of its documents."""
         dropped = set(positions)
         keep = [i for i in range(len(self.rows)) if i not in dropped]
-        return Window([self.rows[i] for i in keep], [self.texts[i] for i in keep], self.failed)
+        return Window([self.rows[i] for i in keep], [self.texts[i] for i in keep], self.failed, self.start)
 
     def unique(self) -> "Window":
         """Of documents with one id, the last, as when they are written one after the other."""
@@ -78,10 +86,10 @@ def windows(
         text = document["texts"]
         window.add(text, document.get("ids"), document.get("payloads") or {})
         characters += len(text) if isinstance(text, str) else 0
-        if len(window.rows) + len(window.failed) >= WINDOW_DOCUMENTS or characters >= WINDOW_CHARACTERS:
+        if len(window) >= WINDOW_DOCUMENTS or characters >= WINDOW_CHARACTERS:
             yield window
-            window, characters = Window(), 0
-    if window.rows or window.failed:
+            window, characters = Window(start=window.start + len(window)), 0
+    if len(window):
         yield window
 
 

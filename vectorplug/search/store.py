@@ -5,13 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
+import numpy as np
 from tqdm.auto import tqdm
 
-from vectorplug.encoded import Encoded, Output
+from vectorplug.encoded import OUTPUTS, Encoded, Output
 from vectorplug.errors import ConfigurationError, InputError, StoreError
 from vectorplug.muvera import Compressor
 from vectorplug.search.fingerprint import CollectionInfo
-from vectorplug.search.hits import AddReport, Hit, Id, Row, Rows, content_hash, key_of
+from vectorplug.search.hits import AddReport, Hit, Id, Row, Rows, key_of, row_of
 from vectorplug.search.ingest import Window, chunks_by_bytes, windows
 from vectorplug.search.modes import Mode, Plan, default_candidates, plan_of
 
@@ -51,7 +52,7 @@ class TextVectorizer(Protocol):
 
 
 class Store(ABC, Generic[Filter]):
-    """One collection. An adapter writes the seven methods at the end; everything else is the same for all.
+    """One collection. An adapter writes the eight abstract methods at the end; everything else is the same for all.
 
     `vectorizer` and `mode` may be left out for a collection that exists: it knows what it was made with.
     `outputs` names the vectors that a new collection stores, by default those that `mode` needs.
@@ -71,16 +72,23 @@ class Store(ABC, Generic[Filter]):
     ) -> None:
         self.collection = collection
         self._vectorizer = vectorizer
-        self._info = self._read_info()
+        self._closed = False
+        self._outputs = tuple(outputs or plan_of(mode or "fde+rerank").outputs)
+        unknown = [name for name in self._outputs if name not in OUTPUTS]
+        if unknown:
+            raise ConfigurationError(f"output {unknown[0]!r} is not one of {', '.join(OUTPUTS)}.")
         if mode is not None:
             plan_of(mode)
-        self._outputs = tuple(outputs or plan_of(mode or "fde+rerank").outputs)
+        self._info = self._read_info()
         self.mode: Mode = mode or (self._info.mode if self._info else "fde+rerank")
-        if self._info is not None:
-            self._info.check_mode(self.mode, collection)
-            if vectorizer is not None:
-                stored = {name: vectorizer.dims[name] for name in self._info.dims if name in vectorizer.dims}
-                self._info.check_same_vectors(self._describe(stored), collection)
+        try:
+            if self._info is not None:
+                self._info.check_mode(self.mode, collection)
+                if vectorizer is not None:
+                    self._check_vectorizer(vectorizer)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def info(self) -> CollectionInfo | None:
@@ -109,16 +117,20 @@ class Store(ABC, Generic[Filter]):
         without encoding it, another with its id is replaced: the same call again completes one that was
         interrupted. A document that cannot be used is named in `report.failed`, the others go in.
         """
-        vectorizer = self.vectorizer
-        self._ensure_created({name: vectorizer.dims[name] for name in self._wanted(vectorizer.dims)})
+        self._check_open()
+        dims = self.vectorizer.dims
+        dims = {name: dims[name] for name in self._wanted(dims)}
         report = AddReport()
         total = len(texts) if isinstance(texts, Sequence) else None
         # tqdm's None means: quiet unless this is a terminal.
         with tqdm(total=total, disable=None if show_progress_bar is None else not show_progress_bar) as bar:
             bar.set_description("Adding documents")
             for window in windows(texts, ids, payloads):
+                self._ensure_created(dims)
                 self._add_window(window, report)
-                bar.update(len(window.rows) + len(window.failed))
+                bar.update(len(window))
+        if self._info is not None:
+            self._finish_adding()
         return report
 
     def add_encoded(
@@ -128,7 +140,12 @@ class Store(ABC, Generic[Filter]):
         ids: Sequence[Id],
         payloads: Sequence[Mapping[str, Any] | None] | None = None,
     ) -> AddReport:
-        """Write n documents whose vectors exist already; one with the same id is replaced."""
+        """Write n documents whose vectors exist already; one with the same id is replaced.
+
+        A document that cannot be used (a payload that is no JSON, NaN, too many tokens for the database) is named
+        in `report.failed`, the others go in.
+        """
+        self._check_open()
         payloads = [None] * len(ids) if payloads is None else payloads
         if not len(encoded) == len(ids) == len(payloads):
             raise InputError(
@@ -139,11 +156,18 @@ class Store(ABC, Generic[Filter]):
             return AddReport()
         given = {name: p.dim if name == "tokens" else p.shape[1] for name, p in encoded.vectors()}
         self._ensure_created({name: given[name] for name in self._wanted(given)})
-        rows = [Row(i, key_of(i), dict(p or {}), content_hash("", p or {})) for i, p in zip(ids, payloads, strict=True)]
-        last = {row.key: position for position, row in enumerate(rows)}
-        keep = sorted(last.values())
-        self._write([rows[k] for k in keep], encoded if len(keep) == len(rows) else encoded.take(keep))
-        return AddReport(added=len(keep))
+        report = AddReport()
+        rows: dict[int, Row] = {}
+        for position, (document_id, payload) in enumerate(zip(ids, payloads, strict=True)):
+            try:
+                rows[position] = row_of(document_id, "", payload or {})
+            except InputError as error:
+                report.failed.append((document_id, str(error)))
+        last = {row.key: position for position, row in rows.items()}
+        keep = [position for position, row in rows.items() if last[row.key] == position]
+        self._write([rows[k] for k in keep], _taken(encoded, keep), report)
+        self._finish_adding()
+        return report
 
     def search(
         self,
@@ -178,6 +202,9 @@ class Store(ABC, Generic[Filter]):
         if len(encoded) != 1:
             raise InputError(f"encoded holds {len(encoded)} queries, expected one: search encoded[i:i + 1] in turn.")
         given = {name: p.dim if name == "tokens" else p.shape[1] for name, p in encoded.vectors()}
+        broken = _not_finite(encoded)
+        if broken:
+            raise InputError(f"the query's {broken[0]}.")
         assert self._info is not None
         for name in plan.outputs:
             if given.get(name) != self._info.dims[name]:
@@ -189,12 +216,22 @@ class Store(ABC, Generic[Filter]):
 
     def delete(self, ids: Sequence[Id]) -> None:
         """Remove documents by the caller's ids; ids that are not there are no error."""
-        if self._info is not None and ids:
+        self._check_open()
+        if isinstance(ids, str):
+            raise InputError("ids is one str, expected a list of ids: [id].")
+        if self._info is not None and len(ids):
             self._delete([key_of(i) for i in ids])
 
     def count(self) -> int:
         """How many documents the collection holds."""
+        self._check_open()
         return 0 if self._info is None else self._count()
+
+    def close(self) -> None:
+        """Release the database; the collection stays. Once closed, everything else raises StoreError."""
+        if not self._closed:
+            self._closed = True
+            self._close()
 
     def __enter__(self) -> Self:
         return self
@@ -204,7 +241,17 @@ class Store(ABC, Generic[Filter]):
     ) -> None:
         self.close()
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"this store of collection {self.collection!r} is closed: open it again.")
+
+    def _check_vectorizer(self, vectorizer: TextVectorizer) -> None:
+        assert self._info is not None
+        stored = {name: vectorizer.dims[name] for name in self._info.dims if name in vectorizer.dims}
+        self._info.check_same_vectors(self._describe(stored, vectorizer), self.collection)
+
     def _plan(self, mode: Mode | None, limit: int, candidates: int | None) -> Plan:
+        self._check_open()
         if self._info is None:
             raise StoreError(f"collection {self.collection!r} does not exist yet: add documents first.")
         if limit < 1 or (candidates is not None and candidates < limit):
@@ -225,8 +272,7 @@ class Store(ABC, Generic[Filter]):
             )
         return wanted
 
-    def _describe(self, dims: Mapping[Output, int]) -> CollectionInfo:
-        vectorizer = self._vectorizer
+    def _describe(self, dims: Mapping[Output, int], vectorizer: TextVectorizer | None) -> CollectionInfo:
         fde = vectorizer.fde if vectorizer is not None and "fde" in dims else None
         return CollectionInfo(
             model=vectorizer.model if vectorizer else None,
@@ -238,7 +284,7 @@ class Store(ABC, Generic[Filter]):
 
     def _ensure_created(self, dims: Mapping[Output, int]) -> None:
         if self._info is None:
-            info = self._describe(dims)
+            info = self._describe(dims, self._vectorizer)
             info.check_mode(self.mode, self.collection)
             self._create(info)
             self._info = info
@@ -265,17 +311,24 @@ class Store(ABC, Generic[Filter]):
                 continue
             if encoded.truncated is not None:
                 report.truncated += int((encoded.truncated > 0).sum())
-            self._write(todo.rows, encoded)
-            report.added += len(todo.rows)
+            self._write(todo.rows, encoded, report)
             return
 
     def _stored(self) -> tuple[Output, ...]:
         assert self._info is not None
         return tuple(self._info.dims)
 
-    def _write(self, rows: list[Row], encoded: Encoded) -> None:
+    def _write(self, rows: list[Row], encoded: Encoded, report: AddReport) -> None:
+        held = dict(encoded.vectors())
+        stored: dict[str, Any] = {name: held[name] for name in self._stored()}
+        encoded = Encoded(**stored)
+        refused = {**_not_finite(encoded), **self._refusals(Rows(rows, encoded))}
+        report.failed.extend((rows[i].id, reason) for i, reason in sorted(refused.items()))
+        keep = [i for i in range(len(rows)) if i not in refused]
+        rows, encoded = [rows[i] for i in keep], _taken(encoded, keep)
         for chunk in chunks_by_bytes(encoded, self.chunk_bytes):
             self._upsert(Rows(rows[chunk], encoded[chunk]))
+            report.added += len(rows[chunk])
 
     def _stored_vectorizer(self) -> TextVectorizer:
         from vectorplug.muvera import Muvera
@@ -288,14 +341,19 @@ class Store(ABC, Generic[Filter]):
             )
         fde = Muvera.from_fingerprint(self._info.fde) if self._info.fde else None
         vectorizer = Vectorizer(self._info.model, fde=fde)
-        stored = {name: vectorizer.dims[name] for name in self._info.dims if name in vectorizer.dims}
-        self._vectorizer = vectorizer
-        self._info.check_same_vectors(self._describe(stored), self.collection)
+        self._check_vectorizer(vectorizer)
         return vectorizer
 
+    def _refusals(self, rows: Rows) -> Mapping[int, str]:  # noqa: ARG002
+        """Position -> why this database cannot hold that document; the others are written."""
+        return {}
+
+    def _finish_adding(self) -> None:
+        """Called at the end of every `add`: where a database syncs, and builds an index when enough is new."""
+
     @abstractmethod
-    def close(self) -> None:
-        """Release the database; the collection stays."""
+    def _close(self) -> None:
+        """Release the database; called once."""
 
     @abstractmethod
     def _read_info(self) -> CollectionInfo | None:
@@ -324,3 +382,22 @@ class Store(ABC, Generic[Filter]):
     @abstractmethod
     def _count(self) -> int:
         """Documents in the collection."""
+
+
+def _taken(encoded: Encoded, keep: list[int]) -> Encoded:
+    return encoded if len(keep) == len(encoded) else encoded.take(keep)
+
+
+def _not_finite(encoded: Encoded) -> dict[int, str]:
+    """Position -> the reason, of texts whose vectors hold NaN or infinity (MultiVectors refuses them by itself)."""
+    broken: dict[int, str] = {}
+    for name in ("fde", "dense"):
+        if (part := getattr(encoded, name)) is None:
+            continue
+        with np.errstate(over="ignore", invalid="ignore"):
+            floats = part.astype(np.float32, copy=False)
+            if np.isfinite(floats.sum(dtype=np.float64)):
+                continue
+        for i in np.flatnonzero(~np.isfinite(floats).all(axis=1)):
+            broken[int(i)] = f"{name} holds NaN or infinity, every number must be finite"
+    return broken

@@ -1,0 +1,244 @@
+"""Qdrant's engine in process: one collection, its write-ahead log and its index."""
+
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qdrant_edge import (
+    CountRequest,
+    Distance,
+    EdgeConfig,
+    EdgeShard,
+    EdgeVectorParams,
+    Filter,
+    HnswIndexConfig,
+    MultiVectorComparator,
+    MultiVectorConfig,
+    Point,
+    Prefetch,
+    Query,
+    QueryRequest,
+    ScoredPoint,
+    SearchParams,
+    UpdateOperation,
+)
+
+from vectorplug.encoded import Encoded
+from vectorplug.errors import StoreError
+from vectorplug.search.fingerprint import CollectionInfo
+from vectorplug.search.hits import Rows
+from vectorplug_qdrant import payload
+from vectorplug_qdrant.failures import engine_errors, no_room
+from vectorplug_qdrant.folder import CollectionFolder
+from vectorplug_qdrant.schema import FULL_SCAN_KB, HNSW_EF_CONSTRUCT, HNSW_M, Stage, VectorField, fields_of
+
+__all__ = ["EdgeCollection"]
+
+log = logging.getLogger("vectorplug")
+
+# Written vectors after which the engine syncs: a killed process's log is replayed at about 30 MB a second.
+FLUSH_BYTES = 64 * 2**20
+# An upsert takes its vectors' bytes once in the log (1.2 times) and once in the segment. The engine maps files with
+# holes: on a full disk, touching one kills the process (SIGBUS), so room is asked for before.
+ROOM_FACTOR = 3
+ROOM_RESERVE = 64 * 2**20
+# Vectors without a graph are scanned, exactly, at 4 to 8 GB a second: 30 to 60 ms for this many bytes. To build the
+# graph of 5,183 FDEs of 10,240 numbers (212 MB) takes 30 CPU seconds with the interpreter blocked and turns a search
+# of 49 ms into one of 19 ms: below this a collection is better off without. A graph once there stays, and what comes
+# later is scanned beside it until it is as much again.
+INDEX_BYTES = 256 * 2**20
+
+
+class EdgeCollection:
+    """The engine's shard of one collection, open or yet to be made; after an error of the engine it is loaded anew."""
+
+    def __init__(self, folder: CollectionFolder) -> None:
+        self._folder = folder
+        self._shard: EdgeShard | None = None
+        self._fields: list[VectorField] = []
+        self._unflushed = 0
+
+    def open(self) -> CollectionInfo | None:
+        """Lock and load the collection if it exists; what it was made with."""
+        if not self._folder.exists():
+            return None
+        with self._errors("Opening"):
+            self._folder.lock()
+        try:
+            with self._errors("Opening"):
+                info = self._folder.read_info()
+            self._fields = fields_of(info.dims)
+            self._loaded()
+        except BaseException:
+            self.close()
+            raise
+        return info
+
+    def create(self, info: CollectionInfo) -> None:
+        """Make the collection, and hold it."""
+        self._fields = fields_of(info.dims)
+        config = EdgeConfig(vectors={field.name: _params(field) for field in self._fields}, wal_enabled=True)
+
+        def make_shard(path: Path) -> None:
+            _check_room(path.parent, 0)
+            EdgeShard.create(str(path), config).close()
+
+        with self._errors("Making"):
+            self._folder.create(info, make_shard)
+        try:
+            self._loaded()
+        except BaseException:
+            self.close()
+            raise
+
+    def upsert(self, rows: Rows) -> None:
+        """Write points; when this returns they are in the log, and so survive the end of the process."""
+        size = _bytes(rows.encoded)
+        _check_room(self._folder.path, ROOM_FACTOR * size)
+        operation = UpdateOperation.upsert_points(_points(rows))
+        with self._engine("Writing to") as shard:
+            shard.update(operation)
+        self._unflushed += size
+        if self._unflushed >= FLUSH_BYTES:
+            self._flush()
+
+    def finish(self) -> None:
+        """Sync to the disk; index what is new once that is much."""
+        self._flush()
+        if self._unindexed_bytes() < INDEX_BYTES:
+            return
+        needed = sum(file.stat().st_blocks * 512 for file in self._folder.shard.rglob("*") if file.is_file())
+        try:
+            _check_room(self._folder.path, needed)
+        except StoreError as error:
+            log.warning("the index of collection %s is not built, searches scan instead: %s", self._folder.path, error)
+            return
+        with self._engine("Indexing") as shard:
+            shard.optimize()
+            shard.flush()
+
+    def contents(self, keys: Sequence[str]) -> dict[str, str]:
+        """key -> content hash of the points that are there."""
+        with self._engine("Reading") as shard:
+            records = shard.retrieve(list(keys), [payload.CONTENT], False)
+        return {str(record.id): payload.content_of(record.payload or {}) for record in records}
+
+    def query(self, stages: Sequence[Stage], query: Encoded, filter: Filter | None) -> list[ScoredPoint]:
+        """Points of the last stage, best first, with their payload."""
+        prefetches: list[Prefetch] = []
+        for stage in stages[:-1]:
+            nearest, params = _nearest(stage, query)
+            prefetches = [Prefetch(stage.limit, nearest, prefetches, params, filter)]
+        nearest, params = _nearest(stages[-1], query)
+        request = QueryRequest(
+            stages[-1].limit, query=nearest, prefetches=prefetches, filter=filter, params=params, with_payload=True
+        )
+        with self._engine("Searching") as shard:
+            return shard.query(request)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove points, synced to the disk."""
+        with self._engine("Deleting from") as shard:
+            shard.update(UpdateOperation.delete_points(list(keys)))
+        self._flush()
+
+    def count(self) -> int:
+        """Points in the collection."""
+        with self._engine("Counting") as shard:
+            return shard.count(CountRequest(exact=True))
+
+    def close(self) -> None:
+        """Let go of the shard and of the lock."""
+        try:
+            self._drop()
+        finally:
+            self._folder.unlock()
+
+    def _flush(self) -> None:
+        with self._engine("Syncing") as shard:
+            shard.flush()
+        self._unflushed = 0
+
+    def _unindexed_bytes(self) -> float:
+        """Bytes that one search by a single vector has to scan."""
+        with self._engine("Reading") as shard:
+            info = shard.info()
+        unindexed = info.points_count - info.indexed_vectors_count / len(self._fields)
+        return unindexed * 4 * max((field.size for field in self._fields if not field.multi), default=0)
+
+    def _errors(self, doing: str) -> Any:
+        return engine_errors(self._folder.path, doing)
+
+    @contextmanager
+    def _engine(self, doing: str) -> Iterator[EdgeShard]:
+        try:
+            with self._errors(doing):
+                yield self._loaded()
+        except StoreError:
+            # "Not recovered from previous error" is all that a shard answers after a failed write.
+            self._drop()
+            raise
+
+    def _loaded(self) -> EdgeShard:
+        if self._shard is None:
+            # Left by a process that was killed while it built an index; the engine never looks at it again.
+            shutil.rmtree(self._folder.shard / "temp_segments", ignore_errors=True)
+            with self._errors("Opening"):
+                self._shard = EdgeShard.load(str(self._folder.shard))
+        return self._shard
+
+    def _drop(self) -> None:
+        shard, self._shard = self._shard, None
+        if shard is not None:
+            with suppress(StoreError), self._errors("Closing"):
+                shard.close()
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed + ROOM_RESERVE:
+        raise no_room(folder, f"{free:,} bytes free, {needed + ROOM_RESERVE:,} needed")
+
+
+def _bytes(encoded: Encoded) -> int:
+    """Of the vectors as the engine keeps them: in float32."""
+    return sum(4 * (part.values if name == "tokens" else part).size for name, part in encoded.vectors())
+
+
+def _params(field: VectorField) -> EdgeVectorParams:
+    return EdgeVectorParams(
+        field.size,
+        Distance.Dot,
+        multivector_config=MultiVectorConfig(MultiVectorComparator.MaxSim) if field.multi else None,
+        hnsw_config=HnswIndexConfig(0 if field.multi else HNSW_M, HNSW_EF_CONSTRUCT, FULL_SCAN_KB),
+    )
+
+
+def _points(rows: Rows) -> list[Point]:
+    vectors = _named_vectors(rows.encoded)
+    return [Point(row.key, vector, payload.encode(row)) for row, vector in zip(rows.rows, vectors, strict=True)]
+
+
+def _named_vectors(encoded: Encoded) -> Iterator[dict[str, Any]]:
+    """The vectors of each text as the engine reads them: a memoryview a vector, twice as fast as lists of floats."""
+    columns: dict[str, Any] = {}
+    for name, part in encoded.vectors():
+        if name == "tokens":
+            tokens = part.astype("float32")
+            flat, dim = memoryview(tokens.values.reshape(-1)), tokens.dim
+            columns[name] = (
+                [flat[at : at + dim] for at in range(begin * dim, end * dim, dim)]
+                for begin, end in zip(tokens.offsets[:-1].tolist(), tokens.offsets[1:].tolist(), strict=True)
+            )
+        else:
+            columns[name] = map(memoryview, np.ascontiguousarray(part, np.float32))
+    return (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+
+
+def _nearest(stage: Stage, query: Encoded) -> tuple[Query, SearchParams]:
+    vector = next(_named_vectors(Encoded(**{stage.using: getattr(query, stage.using)})))[stage.using]
+    return Query.Nearest(vector, using=stage.using), SearchParams(hnsw_ef=stage.ef, exact=stage.ef is None)

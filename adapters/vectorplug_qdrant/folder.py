@@ -1,0 +1,98 @@
+"""Where an embedded collection lies on disk, who may open it, and how it comes into being all at once."""
+
+import fcntl
+import os
+import shutil
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+from vectorplug.errors import ConfigurationError, StoreError, StoreUnavailableError
+from vectorplug.search.fingerprint import CollectionInfo
+
+__all__ = ["CollectionFolder"]
+
+
+class CollectionFolder:
+    """FOLDER/COLLECTION/ holds `collection.json` and the engine's `shard/`; FOLDER/COLLECTION.lock its one user's pid.
+
+    The folder appears by a rename once both are whole, so there is no half-made collection. The lock is the
+    kernel's (flock): it ends with the process, however that ends.
+    """
+
+    def __init__(self, folder: Path, collection: str) -> None:
+        if not collection or collection.startswith(".") or Path(collection).name != collection:
+            raise ConfigurationError(f"collection {collection!r} is no name of a folder: leave out dots and slashes.")
+        self.path = folder / collection
+        self.shard = self.path / "shard"
+        self._folder = folder
+        self._info = self.path / "collection.json"
+        self._lock_file = folder / f"{collection}.lock"
+        self._staging = folder / f".{collection}.new"
+        self.unlock: Callable[[], object] = _nothing
+
+    def exists(self) -> bool:
+        """Whether there is such a collection."""
+        return self._info.is_file()
+
+    def read_info(self) -> CollectionInfo:
+        """What the collection was made with; StoreError for a damaged file."""
+        return CollectionInfo.from_json(self._info.read_bytes(), str(self._info))
+
+    def lock(self) -> None:
+        """Keep everyone else out until `unlock`; StoreUnavailableError names who is in."""
+        descriptor = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.read(descriptor, 32).decode(errors="replace").strip()
+            os.close(descriptor)
+            who = "another store in this process" if pid == str(os.getpid()) else f"process {pid or '(unknown)'}"
+            raise StoreUnavailableError(
+                f"collection {self.path} is in use by {who}; an embedded collection has one user at a time. "
+                "Close it there, or run a Qdrant server for several."
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        self.unlock = weakref.finalize(self, os.close, descriptor)
+
+    def create(self, info: CollectionInfo, make_shard: Callable[[Path], None]) -> None:
+        """Lock, and make the collection; `make_shard` fills a path that does not exist yet."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self.lock()
+        try:
+            self._check_free()
+            shutil.rmtree(self._staging, ignore_errors=True)
+            self._staging.mkdir()
+            make_shard(self._staging / self.shard.name)
+            with open(self._staging / self._info.name, "w", encoding="utf-8") as file:
+                file.write(info.model_dump_json(indent=1))
+                file.flush()
+                os.fsync(file.fileno())
+            _sync(self._staging)
+            self._staging.rename(self.path)
+            _sync(self._folder)
+        except BaseException:
+            self.unlock()
+            raise
+
+    def _check_free(self) -> None:
+        if self.exists():
+            raise StoreUnavailableError(f"collection {self.path} was made by another store just now: open it again.")
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise StoreError(
+                f"{self.path} is there and holds something else than a collection (no {self._info.name}): "
+                "choose another folder or another name for the collection."
+            )
+
+
+def _nothing() -> None:
+    pass
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,26 @@
+"""The embedded Qdrant does what every store must."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qdrant_edge import FieldCondition, Filter, MatchValue
+from store_suite import KeptStoreSuite, OpenStore
+from vectorplug_qdrant import QdrantStore
+
+
+class TestEdge(KeptStoreSuite):
+    @pytest.fixture
+    def open_store_under_test(self, tmp_path: Path) -> Iterator[OpenStore]:
+        with ExitStack() as opened:
+
+            def open_store(**options: Any) -> QdrantStore:
+                return opened.enter_context(QdrantStore(f"edge:{tmp_path / 'index'}", **options))
+
+            yield open_store
+
+    @staticmethod
+    def group_is(number: int) -> Filter:
+        return Filter(must=[FieldCondition(key="group", match=MatchValue(number))])
