@@ -28,6 +28,7 @@ lint: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(RUN)/python -m pip install --quiet --editable '.[bench]'
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 RAYON_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(RUN)/python -m benchmarks.kernels
 	$(RUN)/python -m benchmarks.kernels
 	$(RUN)/python -m benchmarks.encoding
 

@@ -39,7 +39,8 @@ class Vectorizer:
         from vectorplug.models.encoder import Encoder
 
         self._encoder = Encoder(model, device=device, dtype=dtype)
-        self._fde = Muvera(dim=self._encoder.token_dim, fill=False) if fde == "default" else fde
+        dim = self._encoder.token_dim
+        self._fde = Muvera(dim=dim, dproj=min(16, dim), fill=False) if fde == "default" else fde
         if self._fde is not None and self._fde.dim != self._encoder.token_dim:
             raise ConfigurationError(
                 f"the FDE is made for tokens of {self._fde.dim} numbers, {model} gives {self._encoder.token_dim}: "

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import MultiVectorEncoder, SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from tokenizers import Tokenizer
 
 from vectorplug import Vectorizer
 
@@ -86,6 +88,17 @@ def test_a_module_that_the_packed_path_does_not_know_runs_through_the_library(tm
     encoded = vectorizer.encode_document(TEXTS)
     assert encoded.tokens.lengths.tolist() == [len(tokens) for tokens in expected]
     assert max(np.abs(a - b).max() for a, b in zip(encoded.tokens, expected, strict=True)) < 1e-5
+
+
+def test_a_model_without_a_transformer_gives_its_one_vector(tiny_dense: Path, tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(tiny_dense / "tokenizer.json"))
+    model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=8)], device="cpu")
+    model.save(str(tmp_path / "static"))
+    encoded = Vectorizer(str(tmp_path / "static"), device="cpu").encode_document(["the sea", "bread and flour"])
+    expected = model.encode(["the sea", "bread and flour"])
+    assert cosines(encoded.dense, expected).min() > LEAST_COSINE
+    assert encoded.tokens.lengths.tolist() == [1, 1]
+    assert encoded.truncated.tolist() == [0, 0]
 
 
 def test_a_trained_colbert_equals_the_library(shared_data: Path) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vectorplug.cli.console import print_json, results, table
+from vectorplug.cli.console import notes, print_json, results, table
 from vectorplug.cli.options import Json, Model, make_vectorizer
 from vectorplug.search.modes import MODES
 
@@ -57,3 +57,5 @@ def _print(outcome: "Evaluation") -> None:
             f"{figures.ms_per_query.p95:.1f}",
         )
     results.print(listing)
+    for note in outcome.notes:
+        notes.print(f"note: {note}", style="yellow")

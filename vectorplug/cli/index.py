@@ -3,16 +3,18 @@
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vectorplug.cli.console import notes, print_json, results
 from vectorplug.cli.options import Collection, Json, Model, Store, make_vectorizer
+from vectorplug.errors import InputError
 from vectorplug.settings import settings
 
 if TYPE_CHECKING:
     from vectorplug.evaluation.corpus import BrokenLine, Document
+    from vectorplug.search import Store as AnyStore
 
 __all__ = ["index"]
 
@@ -25,22 +27,24 @@ def index(
     store: Store = None,
     collection: Collection = None,
     model: Model = None,
-    mode: Annotated[str, typer.Option(help="native, fde, fde+rerank, dense or dense+rerank.")] = "fde+rerank",
+    mode: Annotated[
+        str | None, typer.Option(help="native, fde, fde+rerank (the default), dense or dense+rerank.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Encode the texts of files and write them into a collection."""
-    from vectorplug.evaluation.corpus import read_corpus
-    from vectorplug.search import open_store
+    from vectorplug.evaluation.corpus import SUFFIXES, read_corpus
 
     store, collection = store or settings().store, collection or settings().collection
     broken: list[BrokenLine] = []
-    vectorizer = make_vectorizer(model)
-    with open_store(store, collection=collection, vectorizer=vectorizer, mode=mode) as opened:  # type: ignore[arg-type]
+    with _open(store, collection, model, mode) as opened:
         documents = read_corpus(paths, on_broken=broken.append)
         report = opened.add(*_columns(documents))
         total = opened.count()
+    if not (report.added or report.skipped or report.failed or broken):
+        raise InputError(f"no file of {', '.join(SUFFIXES)} in {', '.join(map(str, paths))}: nothing to index.")
     for line in broken[:NAMED]:
-        notes.print(f"skipped {line.path}:{line.line_number}: {line.reason}", style="yellow")
+        notes.print(f"skipped {line}", style="yellow")
     for name, reason in report.failed[:NAMED]:
         notes.print(f"refused {name}: {reason}", style="yellow")
     if as_json:
@@ -62,6 +66,19 @@ def index(
         f"{len(broken):,} broken lines, {report.truncated:,} cut at the model's limit; "
         f"{total:,} documents in {store}"
     )
+
+
+def _open(url: str, collection: str, model: str | None, mode: str | None) -> "AnyStore[Any]":
+    """The collection with the model that it was made with; a new one with the named or the default model."""
+    from vectorplug.search import open_store
+
+    if model is None and settings().model is None:
+        opened = open_store(url, collection=collection, mode=mode)  # type: ignore[arg-type]
+        if opened.info is not None:
+            return opened
+        opened.close()
+    vectorizer = make_vectorizer(model)
+    return open_store(url, collection=collection, vectorizer=vectorizer, mode=mode)  # type: ignore[arg-type]
 
 
 def _columns(documents: "Iterator[Document]") -> tuple[Iterator[str], Iterator[str], Iterator[dict[str, object]]]:

@@ -64,8 +64,7 @@ def packed_attention(
     output = query.new_empty(1, query.shape[2], query.shape[1], value.shape[-1])
     for start, count, length, attended in pack.groups():
         rows = slice(start, start + count * length)
-        # [1, heads, count * length, d] -> [count, heads, length, d], a view whatever the strides are
-        q, k, v = (t[0, :, rows].unflatten(1, (count, length)).transpose(0, 1) for t in (query, key, value))
+        q, k, v = (_apart(t[0, :, rows], count) for t in (query, key, value))
         windowed = sliding_window is not None and length >= sliding_window
         mask = _window_mask(length, attended, sliding_window or 0, causal, query) if windowed else None
         part = scaled_dot_product_attention(
@@ -77,8 +76,14 @@ def packed_attention(
             scale=scaling,
             enable_gqa=grouped,
         )
-        output[0, rows].unflatten(0, (count, length)).copy_(part.transpose(1, 2))
+        output[0, rows] = part.transpose(1, 2).flatten(0, 1)
     return output, None
+
+
+def _apart(packed: Tensor, count: int) -> Tensor:
+    """[heads, count * length, d] -> [count, heads, length, d]: a view, whatever the strides are."""
+    heads, total, d = packed.shape
+    return packed.view(heads, count, total // count, d).transpose(0, 1)
 
 
 def _window_mask(queries: int, keys: int, window: int, causal: bool, like: Tensor) -> Tensor:

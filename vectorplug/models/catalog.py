@@ -19,13 +19,14 @@ Kind = Literal["multi-vector", "encoder"]
 
 
 class CatalogEntry(BaseModel):
-    """One checkpoint of catalog.toml; what is not known is None. Lengths are in tokens."""
+    """One checkpoint of catalog.toml; what is not known is None. Lengths are in tokens; `family` is the architecture."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     id: str
     kind: Kind
+    family: str | None = None
     licence: str | None = None
     languages: list[str] | None = None
     token_dim: int | None = None
@@ -35,6 +36,7 @@ class CatalogEntry(BaseModel):
     revision: str | None = None
     sha256: str | None = None
     install: str | None = None
+    note: str | None = None
     source: str | None = None
 
 

@@ -1,8 +1,10 @@
 """A loaded checkpoint that gives token vectors and a dense vector of each text from one forward pass."""
 
 import hashlib
+import itertools
 import json
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from vectorplug.models.library import LibraryEncoder
 from vectorplug.models.loading import Checkpoint, load, quiet
 from vectorplug.models.packed import PackedEncoder
 from vectorplug.models.piece import Piece
-from vectorplug.models.tokenizing import Role
+from vectorplug.models.tokenizing import Role, TokenizedText, tokenize
 from vectorplug.multivectors import MultiVectors
 
 __all__ = ["Encoder", "choose_device", "choose_dtype"]
@@ -25,12 +27,14 @@ __all__ = ["Encoder", "choose_device", "choose_dtype"]
 # Small budgets beat big batches on a CPU: the activations of 4,096 tokens stay near the cores.
 CPU_BATCH_TOKENS = 4_096
 GPU_BATCH_TOKENS = 32_768
+# Texts that are tokenized together: enough to fill many batches of like length.
+WINDOW_TEXTS = 512
 
 
 class Encoder:
     """`token_dim` and `dense_dim` numbers a vector; `fingerprint` pins model, revision and recipe in one line.
 
-    `is_packed` says whether the fast path took the checkpoint over.
+    `is_packed` says whether the fast path took the checkpoint over. `weight_bytes` is what its weights hold.
     """
 
     def __init__(self, name: str, *, device: str = "auto", dtype: str = "auto") -> None:
@@ -40,13 +44,36 @@ class Encoder:
         with quiet():
             checkpoint = load(source, self.device)
             packed = PackedEncoder.of(checkpoint, self.dtype)
-        self._runner = packed or LibraryEncoder(checkpoint)
+        self._model = checkpoint.model
+        self._runner: PackedEncoder | LibraryEncoder = packed or LibraryEncoder(checkpoint)
+        # Fast tokenizers are not re-entrant ("Already borrowed").
+        self._tokenizing = threading.Lock()
         self.is_packed = packed is not None
         self.is_multi_vector = checkpoint.is_multi_vector
         self.name = source.name
         self.fingerprint = _fingerprint(checkpoint)
-        probe = next(iter(self._runner.pieces(["a"], "document", 1)))
+        probe = self.forward(self.tokenize(["a"], "document"))
         self.token_dim, self.dense_dim = probe.tokens.shape[1], probe.dense.shape[1]
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the parameters and buffers as they are held now."""
+        held = itertools.chain(self._model.parameters(), self._model.buffers())
+        return sum(tensor.numel() * tensor.element_size() for tensor in held)
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens of one forward pass where nobody says how many."""
+        return CPU_BATCH_TOKENS if self.device.type == "cpu" else GPU_BATCH_TOKENS
+
+    def tokenize(self, texts: Sequence[str], role: Role) -> list[TokenizedText]:
+        """n texts as the model reads them, in order; `len` of each is its exact cost in tokens."""
+        with self._tokenizing:
+            return tokenize(self._model, texts, role)
+
+    def forward(self, texts: Sequence[TokenizedText]) -> Piece:
+        """One forward pass over texts of one role, which may come from different calls of `tokenize`."""
+        return self._runner.forward(texts)
 
     def encode(
         self,
@@ -58,30 +85,43 @@ class Encoder:
         progress: Callable[[int], Any],
     ) -> Encoded:
         """n texts in their order; of `outputs`, "tokens" and "dense". `progress` hears how many texts are done."""
-        budget = batch_tokens or (CPU_BATCH_TOKENS if self.device.type == "cpu" else GPU_BATCH_TOKENS)
-        pieces = []
-        for piece in self._runner.pieces(texts, role, budget):
-            pieces.append(piece)
-            progress(len(piece.positions))
-        return self._in_order(pieces, outputs)
-
-    def _in_order(self, pieces: list[Piece], outputs: Sequence[Output]) -> Encoded:
-        if not pieces:
-            return Encoded(
-                tokens=MultiVectors.from_list([], dim=self.token_dim) if "tokens" in outputs else None,
-                dense=np.empty((0, self.dense_dim), np.float32) if "dense" in outputs else None,
-                truncated=np.zeros(0, np.int64),
-            )
-        order = np.argsort(np.concatenate([piece.positions for piece in pieces]))
-        tokens = None
-        if "tokens" in outputs:
-            texts = [part for piece in pieces for part in np.split(piece.tokens, np.cumsum(piece.lengths)[:-1])]
-            tokens = MultiVectors.from_list([texts[i] for i in order])
+        tokens: list[Any] = [None] * len(texts)
+        dense = np.empty((len(texts), self.dense_dim), np.float32)
+        truncated = np.zeros(len(texts), np.int64)
+        by_size = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+        for window in batched(by_size, WINDOW_TEXTS):
+            tokenized = dict(zip(window, self.tokenize([texts[i] for i in window], role), strict=True))
+            for batch in token_batches(tokenized, batch_tokens or self.batch_tokens):
+                piece = self.forward([tokenized[i] for i in batch])
+                dense[batch] = piece.dense
+                truncated[batch] = [tokenized[i].truncated for i in batch]
+                for i, part in zip(batch, piece.split(), strict=True):
+                    tokens[i] = part
+                progress(len(batch))
         return Encoded(
-            tokens=tokens,
-            dense=np.concatenate([piece.dense for piece in pieces])[order] if "dense" in outputs else None,
-            truncated=np.concatenate([piece.truncated for piece in pieces])[order],
+            tokens=MultiVectors.from_list(tokens, dim=self.token_dim) if "tokens" in outputs else None,
+            dense=dense if "dense" in outputs else None,
+            truncated=truncated,
         )
+
+
+def token_batches(texts: Mapping[int, TokenizedText], budget: int) -> Iterator[list[int]]:
+    """Keys of `texts` in batches of at most `budget` tokens, the longest first; one text at the least."""
+    batch: list[int] = []
+    held = 0
+    for key in sorted(texts, key=lambda key: -len(texts[key])):
+        if batch and held + len(texts[key]) > budget:
+            yield batch
+            batch, held = [], 0
+        batch.append(key)
+        held += len(texts[key])
+    if batch:
+        yield batch
+
+
+def batched(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    """Runs of `size` items (itertools has this from Python 3.12 on)."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def choose_device(name: str) -> torch.device:

@@ -1,22 +1,19 @@
 """The slower path that is always right: whatever sentence-transformers runs, run by sentence-transformers."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from sentence_transformers.base.modules import Transformer
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from vectorplug.models.loading import Checkpoint
 from vectorplug.models.piece import Piece
-from vectorplug.models.tokenizing import Role, prompt_of, tokenize
+from vectorplug.models.tokenizing import TokenizedText, prompt_of
 
 __all__ = ["LibraryEncoder"]
-
-BATCH_TEXTS = 32
 
 
 class LibraryEncoder:
@@ -28,30 +25,25 @@ class LibraryEncoder:
         self._dense_dim = checkpoint.dense_dim
         self._lock = threading.Lock()
 
-    def pieces(self, texts: Sequence[str], role: Role, _budget: int) -> Iterator[Piece]:
-        """The texts in batches of like length, each with its token vectors and dense vector."""
-        order = np.argsort([-len(text) for text in texts], kind="stable")
-        for start in range(0, len(order), BATCH_TEXTS):
-            chosen = order[start : start + BATCH_TEXTS]
-            yield self._piece([texts[i] for i in chosen], role, chosen)
-
-    def _piece(self, texts: list[str], role: Role, chosen: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> Piece:
-        prompt = prompt_of(self._model, role)
+    def forward(self, texts: Sequence[TokenizedText]) -> Piece:
+        """One forward pass over texts of one role, padded to the longest."""
+        role, model = texts[0].role, self._model
         with self._lock, torch.inference_mode():
-            parts: Any = self._model.encode(texts, prompt=prompt, task=role, output_value=None, show_progress_bar=False)
+            parts: Any = model.encode(
+                [text.text for text in texts],
+                prompt=prompt_of(model, role),
+                task=role,
+                output_value=None,
+                batch_size=len(texts),
+                show_progress_bar=False,
+            )
             tokens = [self._tokens(part) for part in parts]
             if self._is_multi_vector:
                 dense = [normalize(part.mean(dim=0), dim=-1) for part in tokens]
             else:
                 dense = [part["sentence_embedding"].float()[: self._dense_dim] for part in parts]
-        has_limit = isinstance(self._model[0], Transformer)
-        return Piece(
-            positions=chosen,
-            tokens=torch.cat(tokens).cpu().numpy(),
-            lengths=np.array([len(part) for part in tokens]),
-            dense=torch.stack(dense).cpu().numpy(),
-            truncated=tokenize(self._model, texts, role).truncated if has_limit else np.zeros(len(texts), np.int64),
-        )
+        lengths = np.array([len(part) for part in tokens])
+        return Piece(torch.cat(tokens).cpu().numpy(), lengths, torch.stack(dense).cpu().numpy())
 
     def _tokens(self, part: dict[str, Tensor]) -> Tensor:
         if "token_embeddings" not in part:  # a static or bag-of-words model: its one vector is all there is

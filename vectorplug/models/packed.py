@@ -6,7 +6,7 @@ modules, called on the packed row, so that a checkpoint's recipe is never writte
 
 import inspect
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -22,13 +22,11 @@ from torch.nn.functional import cosine_similarity, normalize
 from vectorplug.models.attention import NAME, Pack
 from vectorplug.models.loading import Checkpoint
 from vectorplug.models.piece import Piece
-from vectorplug.models.tokenizing import Role, Tokenized, prompt_of, tokenize
+from vectorplug.models.tokenizing import Role, TokenizedText, prompt_of, tokenize
 
-__all__ = ["PackedEncoder", "batches"]
+__all__ = ["PackedEncoder"]
 
 LEAST_COSINE = 0.9999
-# Texts that are tokenized together: enough to fill many batches of like length.
-WINDOW_TEXTS = 512
 
 
 class PackedEncoder:
@@ -78,37 +76,20 @@ class PackedEncoder:
         encoder._backbone.to(dtype)
         return encoder
 
-    def pieces(self, texts: Sequence[str], role: Role, budget: int) -> Iterator[Piece]:
-        """The texts in batches of at most `budget` tokens and like length, each from one forward pass."""
-        by_size = np.argsort([-len(text) for text in texts], kind="stable")
-        for start in range(0, len(by_size), WINDOW_TEXTS):
-            window = by_size[start : start + WINDOW_TEXTS]
-            tokenized = tokenize(self._model, [texts[i] for i in window], role)
-            for chosen in batches(tokenized.lengths, budget):
-                tokens, lengths, dense = self._forward(tokenized, chosen, role)
-                yield Piece(
-                    positions=window[chosen],
-                    tokens=tokens.cpu().numpy(),
-                    lengths=lengths,
-                    dense=dense.cpu().numpy(),
-                    truncated=tokenized.truncated[chosen],
-                )
-
-    def _forward(
-        self, tokenized: Tokenized, chosen: npt.NDArray[np.int64], role: Role
-    ) -> tuple[Tensor, npt.NDArray[np.int64], Tensor]:
-        """Token vectors float32 [total kept, token_dim], how many each text keeps int64 [b], dense float32 [b, D]."""
-        rows, lengths = _rows(tokenized, chosen)
-        pack = _pack(lengths, tokenized.attended[chosen])
+    def forward(self, texts: Sequence[TokenizedText]) -> Piece:
+        """One forward pass over texts of one role, packed."""
+        lengths = np.array([len(text) for text in texts])
+        pack = Pack(lengths.tolist(), [text.attended for text in texts])
         with self._lock, torch.inference_mode():
-            hidden = self._hidden(tokenized, rows, lengths, pack)[None].float()
-            features = self._features(tokenized, rows, hidden, pack)
+            hidden = self._hidden(texts, lengths, pack)[None].float()
+            features = self._features(texts, hidden, pack)
             if self._is_multi_vector:
-                return self._late_interaction(features, lengths, role)
-            for module in self._tail:
-                features = module(features)
-            dense = features["sentence_embedding"][:, : self._dense_dim]
-            return normalize(hidden[0], dim=-1), lengths, dense
+                tokens, lengths, dense = self._late_interaction(features, lengths, texts[0].role)
+            else:
+                for module in self._tail:
+                    features = module(features)
+                tokens, dense = normalize(hidden[0], dim=-1), features["sentence_embedding"][:, : self._dense_dim]
+            return Piece(tokens.cpu().numpy(), lengths, dense.cpu().numpy())
 
     def _late_interaction(
         self, features: dict[str, Any], lengths: npt.NDArray[np.int64], role: Role
@@ -122,47 +103,46 @@ class PackedEncoder:
         dense = torch.zeros(len(lengths), tokens.shape[1], device=tokens.device).index_add_(0, text_of, tokens)
         return tokens, torch.bincount(text_of, minlength=len(lengths)).cpu().numpy(), normalize(dense, dim=-1)
 
-    def _hidden(
-        self, tokenized: Tokenized, rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], pack: Pack
-    ) -> Tensor:
+    def _hidden(self, texts: Sequence[TokenizedText], lengths: npt.NDArray[np.int64], pack: Pack) -> Tensor:
         """Last hidden states [total, hidden size]."""
-        device = self._backbone.device
         positions = np.concatenate([np.arange(length) for length in lengths]) + self._first_position
         inputs = {
-            "input_ids": tokenized.ids[rows][None].to(device),
-            "position_ids": torch.from_numpy(positions)[None].to(device),
+            "input_ids": self._row([text.ids for text in texts]),
+            "position_ids": self._row([torch.from_numpy(positions)]),
         }
-        if tokenized.types is not None:
-            inputs["token_type_ids"] = tokenized.types[rows][None].to(device)
+        types = [text.types for text in texts if text.types is not None]
+        if types:
+            inputs["token_type_ids"] = self._row(types)
         taken = {name: value for name, value in inputs.items() if name in self._accepted}
         output = self._backbone(**taken, vectorplug_pack=pack, return_dict=True)
         hidden: Tensor = output.last_hidden_state[0]
         return hidden
 
-    def _features(
-        self, tokenized: Tokenized, rows: npt.NDArray[np.int64], hidden: Tensor, pack: Pack
-    ) -> dict[str, Any]:
+    def _features(self, texts: Sequence[TokenizedText], hidden: Tensor, pack: Pack) -> dict[str, Any]:
         """What the library's modules after the transformer read, for one packed row."""
-        device = hidden.device
+        ids = self._row([text.ids for text in texts])
+        # All ones: expansion tokens, which attention left out as keys, are scored like any other.
         features: dict[str, Any] = {
             "token_embeddings": hidden,
-            "input_ids": tokenized.ids[rows][None].to(device),
-            "attention_mask": ~tokenized.expansion[rows][None].to(device),
+            "input_ids": ids,
+            "attention_mask": torch.ones_like(ids),
         }
-        if self._is_multi_vector:
-            features["query_expansion_positions"] = tokenized.expansion[rows][None].to(device)
-        else:
-            features["cu_seq_lens_q"] = torch.tensor([0, *accumulate(pack.lengths)], device=device)
-        if tokenized.prompt_length is not None:
-            features["prompt_length"] = tokenized.prompt_length
+        if not self._is_multi_vector:
+            features["cu_seq_lens_q"] = torch.tensor([0, *accumulate(pack.lengths)], device=hidden.device)
+        if texts[0].prompt_length is not None:
+            features["prompt_length"] = texts[0].prompt_length
         return features
 
-    def _agrees(self, tokenized: Tokenized, expected: Tensor) -> bool:
+    def _row(self, parts: Sequence[Tensor]) -> Tensor:
+        """The parts one after the other, as a batch of one on the device."""
+        return torch.cat(list(parts))[None].to(self._backbone.device)
+
+    def _agrees(self, texts: Sequence[TokenizedText], expected: Tensor) -> bool:
         """Whether the packed outcome equals the library's, and every attention layer went through the pack."""
-        rows, lengths = _rows(tokenized, np.arange(len(_samples)))
-        pack = _pack(lengths, tokenized.attended)
+        lengths = np.array([len(text) for text in texts])
+        pack = Pack(lengths.tolist(), [text.attended for text in texts])
         with torch.inference_mode():
-            hidden = self._hidden(tokenized, rows, lengths, pack)
+            hidden = self._hidden(texts, lengths, pack)
         layers = self._backbone.config.get_text_config().num_hidden_layers
         return pack.calls == layers and bool(cosine_similarity(hidden, expected, dim=-1).min() >= LEAST_COSINE)
 
@@ -170,29 +150,6 @@ class PackedEncoder:
 _roles: tuple[Role, ...] = ("query", "document")
 # One token, a sentence, and one long enough to leave every local attention window.
 _samples = ["a", "Which of these texts is about the sea?", "the quick brown fox jumps over the lazy dog " * 40]
-
-
-def batches(lengths: npt.NDArray[np.int64], budget: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Positions of texts in runs of at most `budget` tokens, the longest first; one text at the least."""
-    order = np.argsort(-lengths, kind="stable")
-    start, held = 0, 0
-    for i, length in enumerate(lengths[order]):
-        if i > start and held + length > budget:
-            yield order[start:i]
-            start, held = i, 0
-        held += int(length)
-    if start < len(order):
-        yield order[start:]
-
-
-def _rows(tokenized: Tokenized, chosen: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Where the tokens of the chosen texts stand in `tokenized`, one text after the other, and their lengths."""
-    lengths = tokenized.lengths[chosen]
-    return np.concatenate([np.arange(tokenized.starts[i], tokenized.starts[i + 1]) for i in chosen]), lengths
-
-
-def _pack(lengths: npt.NDArray[np.int64], attended: npt.NDArray[np.int64]) -> Pack:
-    return Pack(lengths.tolist(), attended.tolist())
 
 
 def _padded_hidden(checkpoint: Checkpoint, role: Role) -> Tensor:

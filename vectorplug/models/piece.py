@@ -1,4 +1,4 @@
-"""What one batch gives, before its texts are put back into the caller's order."""
+"""What one forward pass gives."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,15 +9,14 @@ import numpy.typing as npt
 __all__ = ["Piece"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """b texts: `positions` int64 [b] in the caller's list, `tokens` float32 [total, token_dim], `lengths` int64 [b].
+    """b texts: `tokens` float32 [total, token_dim], the next `lengths[i]` of text i; `dense` float32 [b, D]."""
 
-    `dense` float32 [b, D]; `truncated` int64 [b] counts the tokens that the model's limit cut off.
-    """
-
-    positions: npt.NDArray[np.int64]
     tokens: npt.NDArray[Any]
     lengths: npt.NDArray[np.int64]
     dense: npt.NDArray[Any]
-    truncated: npt.NDArray[np.int64]
+
+    def split(self) -> list[npt.NDArray[Any]]:
+        """The token vectors of each text, float32 [tokens_i, token_dim], as views."""
+        return np.split(self.tokens, np.cumsum(self.lengths)[:-1])

@@ -10,31 +10,28 @@ import torch
 from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 from torch import Tensor
 
-__all__ = ["Role", "Tokenized", "prompt_of", "tokenize"]
+__all__ = ["Role", "TokenizedText", "prompt_of", "tokenize"]
 
 Role = Literal["query", "document"]
 
 
-@dataclass(slots=True)
-class Tokenized:
-    """n texts in one row: `ids` int64 [total], `starts` int64 [n + 1], `truncated` int64 [n].
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenizedText:
+    """One text as the model reads it: `ids` int64 [length], and `types`, where the model has token types.
 
-    Text i is `ids[starts[i]:starts[i + 1]]`; its first `attended[i]` tokens are keys, the rest are expansion tokens
-    that only ask. `types` are the token types, where the model has such. `prompt_length` leads every text.
+    The first `attended` tokens are keys, the rest are expansion tokens that only ask. `truncated` tokens were cut off.
     """
 
+    text: str
+    role: Role
     ids: Tensor
     types: Tensor | None
-    starts: npt.NDArray[np.int64]
-    attended: npt.NDArray[np.int64]
-    expansion: Tensor
-    truncated: npt.NDArray[np.int64]
+    attended: int
+    truncated: int
     prompt_length: int | None
 
-    @property
-    def lengths(self) -> npt.NDArray[np.int64]:
-        """int64 [n]."""
-        return np.diff(self.starts)
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 def prompt_of(model: MultiVectorEncoder | SentenceTransformer, role: Role) -> str | None:
@@ -46,24 +43,28 @@ def prompt_of(model: MultiVectorEncoder | SentenceTransformer, role: Role) -> st
     return found
 
 
-def tokenize(model: MultiVectorEncoder | SentenceTransformer, texts: Sequence[str], role: Role) -> Tokenized:
+def tokenize(model: MultiVectorEncoder | SentenceTransformer, texts: Sequence[str], role: Role) -> list[TokenizedText]:
     """n texts through the library's own preprocessing (prompt, markers, expansion, length), then unpadded."""
-    prompt = prompt_of(model, role)
-    features: dict[str, Any] = model.preprocess(list(texts), prompt=prompt, task=role)
-    mask = features["attention_mask"].bool()
-    expansion = features.get("query_expansion_positions", torch.zeros_like(mask)).bool()
-    kept = mask | expansion
-    lengths = kept.sum(dim=1).numpy()
-    types = features.get("token_type_ids")
-    return Tokenized(
-        ids=features["input_ids"][kept],
-        types=None if types is None else types[kept],
-        starts=np.concatenate([[0], np.cumsum(lengths)]),
-        attended=mask.sum(dim=1).numpy(),
-        expansion=expansion[kept],
-        truncated=_truncated(model, texts, role, (kept & ~expansion).sum(dim=1).numpy()),
-        prompt_length=features.get("prompt_length"),
+    features: dict[str, Any] = model.preprocess(list(texts), prompt=prompt_of(model, role), task=role)
+    if "attention_mask" not in features:  # a bag of words: no sequence, no limit, and next to no cost
+        nothing = torch.zeros(1, dtype=torch.int64)
+        return [TokenizedText(text, role, nothing, None, attended=1, truncated=0, prompt_length=None) for text in texts]
+    attended = features["attention_mask"].bool()
+    expansion = features.get("query_expansion_positions", torch.zeros_like(attended)).bool()
+    kept = attended | expansion
+    lengths = kept.sum(dim=1).tolist()
+    own = (kept & ~expansion).sum(dim=1).numpy()
+    types = features["token_type_ids"][kept].split(lengths) if "token_type_ids" in features else [None] * len(texts)
+    columns = zip(
+        texts,
+        features["input_ids"][kept].split(lengths),
+        types,
+        attended.sum(dim=1).tolist(),
+        _truncated(model, texts, role, own).tolist(),
+        strict=True,
     )
+    prompt_length = features.get("prompt_length")
+    return [TokenizedText(text, role, ids, kinds, keys, cut, prompt_length) for text, ids, kinds, keys, cut in columns]
 
 
 def _truncated(
