@@ -19,7 +19,7 @@ Kind = Literal["multi-vector", "encoder"]
 
 
 class CatalogEntry(BaseModel):
-    """One checkpoint of catalog.toml; what is not known is None. Lengths are in tokens; `family` is the architecture."""
+    """One checkpoint of catalog.toml; what is not known is None. Lengths are in tokens; `family`: the architecture."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
