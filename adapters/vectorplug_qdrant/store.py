@@ -10,7 +10,8 @@ from vectorplug.errors import ConfigurationError, InputError
 from vectorplug.search.fingerprint import CollectionInfo
 from vectorplug.search.hits import Hit, Rows
 from vectorplug.search.modes import Mode, Plan
-from vectorplug.search.store import Store, TextVectorizer
+from vectorplug.search.store import Store
+from vectorplug.search.text_vectorizer import TextVectorizer
 from vectorplug_qdrant import payload
 from vectorplug_qdrant.edge import EdgeCollection
 from vectorplug_qdrant.folder import CollectionFolder

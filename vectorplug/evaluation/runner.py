@@ -18,7 +18,7 @@ from vectorplug.evaluation.metrics import Judge, overlap
 from vectorplug.evaluation.results import Evaluation, ModeResult, Times
 from vectorplug.search import MODES, Mode, Store, open_store
 from vectorplug.search.modes import plan_of
-from vectorplug.search.store import TextVectorizer
+from vectorplug.search.text_vectorizer import TextVectorizer
 
 __all__ = ["Evaluation", "evaluate"]
 

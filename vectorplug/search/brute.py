@@ -12,7 +12,8 @@ from vectorplug.maxsim import maxsim
 from vectorplug.search.fingerprint import CollectionInfo
 from vectorplug.search.hits import Hit, Row, Rows
 from vectorplug.search.modes import Mode, Plan
-from vectorplug.search.store import Store, TextVectorizer
+from vectorplug.search.store import Store
+from vectorplug.search.text_vectorizer import TextVectorizer
 
 __all__ = ["BruteStore", "PayloadFilter"]
 

@@ -7,7 +7,8 @@ from typing import Any
 from vectorplug.encoded import Output
 from vectorplug.errors import ConfigurationError
 from vectorplug.search.modes import Mode
-from vectorplug.search.store import Store, TextVectorizer
+from vectorplug.search.store import Store
+from vectorplug.search.text_vectorizer import TextVectorizer
 
 __all__ = ["open_store"]
 

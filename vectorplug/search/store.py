@@ -3,52 +3,22 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from vectorplug.encoded import OUTPUTS, Encoded, Output
 from vectorplug.errors import ConfigurationError, InputError, StoreError
-from vectorplug.muvera import Compressor
 from vectorplug.search.fingerprint import CollectionInfo
 from vectorplug.search.hits import AddReport, Hit, Id, Row, Rows, key_of, row_of
 from vectorplug.search.ingest import Window, chunks_by_bytes, windows
 from vectorplug.search.modes import Mode, Plan, default_candidates, plan_of
+from vectorplug.search.text_vectorizer import TextVectorizer
 
-__all__ = ["Store", "TextVectorizer"]
+__all__ = ["Store"]
 
 Filter = TypeVar("Filter")
-
-
-class TextVectorizer(Protocol):
-    """What a store asks of a vectorizer; `vectorplug.Vectorizer` is one."""
-
-    @property
-    def model(self) -> str:
-        """The name that loads the same model again."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Model, revision and recipe in one line."""
-
-    @property
-    def fde(self) -> Compressor | None:
-        """What folds token vectors into one."""
-
-    @property
-    def dims(self) -> Mapping[Output, int]:
-        """Numbers of each kind of vector that it gives (of one token for "tokens")."""
-
-    def encode_document(
-        self, texts: Sequence[str], *, outputs: Sequence[Output], show_progress_bar: bool | None = None
-    ) -> Encoded:
-        """Vectors of n documents."""
-
-    def encode_query(
-        self, texts: Sequence[str], *, outputs: Sequence[Output], show_progress_bar: bool | None = None
-    ) -> Encoded:
-        """Vectors of n queries."""
 
 
 class Store(ABC, Generic[Filter]):
