@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import socket
 from typing import Any
 
 from vectorplug import __version__
@@ -21,6 +22,7 @@ PACKAGES = (
     "qdrant-client",
     "weaviate-client",
 )
+DATABASES = {"Qdrant": 6333, "Weaviate": 8080}
 FEATURES = ("avx2", "avx512f", "avx512vnni", "avx512bf16", "amx-bf16", "amx-int8", "neon")
 
 
@@ -94,4 +96,14 @@ def _network() -> dict[str, str]:
     from vectorplug.models.catalog import catalog
     from vectorplug.models.default import COLBERT, hub_answers
 
-    return {"hub": "answers" if hub_answers(catalog()[COLBERT].id) else "does not answer; folders and packages do"}
+    there = hub_answers(catalog()[COLBERT].id)
+    found = {"hub": "answers" if there else "does not answer; models from folders and packages need none"}
+    return found | {f"{name} at localhost:{port}": _listening(port) for name, port in DATABASES.items()}
+
+
+def _listening(port: int) -> str:
+    try:
+        with socket.create_connection(("localhost", port), timeout=0.5):
+            return "listens"
+    except OSError:
+        return "nobody listens"

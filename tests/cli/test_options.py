@@ -1,0 +1,30 @@
+"""Commands and options are a promise: one that goes or is renamed breaks somebody's script."""
+
+import typer
+
+from vectorplug.cli.app import app
+
+PROMISED = {
+    "demo": ["--folder", "--help", "--model"],
+    "doctor": ["--help", "--json"],
+    "eval": ["--candidates", "--help", "--json", "--model", "--modes", "--store", "folder"],
+    "index": ["--collection", "--help", "--json", "--mode", "--model", "--store", "paths"],
+    "models list": ["--help", "--json"],
+    "models pull": ["--help", "name"],
+    "models show": ["--help", "--json", "name"],
+    "search": ["--candidates", "--collection", "--help", "--json", "--limit", "--mode", "--store", "question"],
+}
+
+
+def options(command: typer.core.TyperCommand) -> list[str]:
+    context = command.make_context("vectorplug", [], resilient_parsing=True)
+    return sorted(max(parameter.opts, key=len) for parameter in command.get_params(context))
+
+
+def test_every_command_has_the_options_that_are_promised() -> None:
+    root = typer.main.get_command(app)
+    found = {}
+    for name, command in root.commands.items():
+        for inner, leaf in getattr(command, "commands", {"": command}).items():
+            found[f"{name} {inner}".strip()] = options(leaf)
+    assert found == PROMISED
