@@ -1,4 +1,4 @@
-"""What the README shows is what happens: its Python example and its commands are run as they stand."""
+"""What the README and the pages show is what happens: their Python and their commands are run as they stand."""
 
 import importlib.util
 import os
@@ -18,8 +18,11 @@ needs_model = pytest.mark.skipif(
 )
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 @needs_model
@@ -56,6 +59,18 @@ def test_the_commands(tmp_path: Path) -> None:
         )
         assert outcome.returncode == 0, f"{command}: {outcome.stderr}"
         assert outcome.stdout.strip()
+
+
+@needs_model
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "```python" in page.read_text("utf-8")], ids=lambda p: p.stem
+)
+def test_the_python_of_a_page(page: Path, tmp_path: Path) -> None:
+    for example in blocks("python", page.read_text("utf-8")):
+        outcome = subprocess.run(
+            [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+        )
+        assert outcome.returncode == 0, outcome.stderr
 
 
 def test_every_file_that_the_readme_points_to_is_there() -> None:
