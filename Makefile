@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench bench-models clean
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -31,6 +31,10 @@ bench: $(VENV)/installed
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 RAYON_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(RUN)/python -m benchmarks.kernels
 	$(RUN)/python -m benchmarks.kernels
 	$(RUN)/python -m benchmarks.encoding
+
+bench-models: $(VENV)/installed
+	$(RUN)/python -m benchmarks.models
+	$(RUN)/python -m benchmarks.batching
 
 clean:
 	rm -rf $(VENV) .demo

@@ -44,6 +44,20 @@ WORDS = re.findall(
 
 def write_tokenizer(folder: Path, limit: int = 64) -> None:
     """A WordPiece tokenizer over few words and all letters, so that any ASCII text has tokens."""
+    PreTrainedTokenizerFast(
+        tokenizer_object=wordpiece(),
+        model_max_length=limit,
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        pad_token="[PAD]",
+        mask_token="[MASK]",
+        additional_special_tokens=["[unused0]", "[unused1]"],
+    ).save_pretrained(folder)
+
+
+def wordpiece() -> Tokenizer:
+    """BERT's lower-casing tokenizer with a vocabulary of under 200; no marker is a special token in it."""
     letters = [*string.ascii_lowercase, *string.digits, *string.punctuation]
     vocabulary = [*SPECIAL, *letters, *(f"##{letter}" for letter in letters), *WORDS]
     ids = {token: i for i, token in enumerate(dict.fromkeys(vocabulary))}
@@ -53,16 +67,7 @@ def write_tokenizer(folder: Path, limit: int = 64) -> None:
     tokenizer.post_processor = TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])]
     )
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        model_max_length=limit,
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        pad_token="[PAD]",
-        mask_token="[MASK]",
-        additional_special_tokens=["[unused0]", "[unused1]"],
-    ).save_pretrained(folder)
+    return tokenizer
 
 
 # Random networks of two or three layers and 32 numbers a token, one of each family that behaves in its own way.
@@ -138,13 +143,13 @@ def write_tiny_dense(
     """sentence-transformers' dense layout: Transformer, pooling, unit norm."""
     write_backbone(folder, limit, seed, family)
     models = "sentence_transformers.models"
-    _write_modules(
+    write_modules(
         folder, {"": f"{models}.Transformer", "1_Pooling": f"{models}.Pooling", "2_Normalize": f"{models}.Normalize"}
     )
-    _write(folder / "sentence_bert_config.json", {"max_seq_length": limit, "do_lower_case": False})
-    _write(folder / "config_sentence_transformers.json", {"prompts": prompts or {}, "default_prompt_name": None})
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": limit, "do_lower_case": False})
+    write_json(folder / "config_sentence_transformers.json", {"prompts": prompts or {}, "default_prompt_name": None})
     settings = {"embedding_dimension": 32, "pooling_mode": pooling, "include_prompt": include_prompt}
-    _write(folder / "1_Pooling" / "config.json", settings)
+    write_json(folder / "1_Pooling" / "config.json", settings)
     return folder
 
 
@@ -162,15 +167,15 @@ def write_tiny_colbert(
     }
     if pool_factor is not None:
         modules["4_Pooling"] = f"{late}.token_pooling.HierarchicalTokenPooling"
-        _write(folder / "4_Pooling" / "config.json", {"pool_factor": pool_factor})
-    _write_modules(folder, modules)
+        write_json(folder / "4_Pooling" / "config.json", {"pool_factor": pool_factor})
+    write_modules(folder, modules)
     settings = {
         "model_type": "MultiVectorEncoder",
         "prompts": {"query": "[unused0] ", "document": "[unused1] "},
         "default_prompt_name": None,
         "similarity_fn_name": "maxsim",
     }
-    _write(folder / "config_sentence_transformers.json", settings)
+    write_json(folder / "config_sentence_transformers.json", settings)
     transformer = {
         "transformer_task": "feature-extraction",
         "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
@@ -179,11 +184,11 @@ def write_tiny_colbert(
         "document_length": limit,
         "query_expansion": {"strategy": "fixed", "attend": False, "token": None, "length": 16},
     }
-    _write(folder / "sentence_bert_config.json", transformer)
+    write_json(folder / "sentence_bert_config.json", transformer)
     names = {"module_input_name": "token_embeddings", "module_output_name": "token_embeddings"}
     identity = "torch.nn.modules.linear.Identity"
     projection = {"in_features": 32, "out_features": 16, "bias": False, "activation_function": identity, **names}
-    _write(folder / "1_Dense" / "config.json", projection)
+    write_json(folder / "1_Dense" / "config.json", projection)
     weight = torch.randn(16, 32, generator=torch.Generator().manual_seed(seed))
     save_file({"linear.weight": weight}, folder / "1_Dense" / "model.safetensors")
     mask = {
@@ -191,16 +196,16 @@ def write_tiny_colbert(
         "skiplist_tasks": ["document"],
         "keep_only_token_ids": None,
     }
-    _write(folder / "2_MultiVectorMask" / "config.json", mask)
-    _write(folder / "3_Normalize" / "config.json", names)
+    write_json(folder / "2_MultiVectorMask" / "config.json", mask)
+    write_json(folder / "3_Normalize" / "config.json", names)
     return folder
 
 
-def _write_modules(folder: Path, types: dict[str, str]) -> None:
+def write_modules(folder: Path, types: dict[str, str]) -> None:
     rows = [{"idx": i, "name": str(i), "path": path, "type": kind} for i, (path, kind) in enumerate(types.items())]
-    _write(folder / "modules.json", rows)
+    write_json(folder / "modules.json", rows)
 
 
-def _write(path: Path, content: object) -> None:
+def write_json(path: Path, content: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content))

@@ -12,17 +12,19 @@ from vectorplug.multivectors import MultiVectors
 if TYPE_CHECKING:
     from vectorplug.encoded import Encoded
     from vectorplug.muvera import Muvera
+    from vectorplug.residency.cache import ModelCache
     from vectorplug.search import Hit, open_store
     from vectorplug.vectorizer import Vectorizer
 
 __version__ = "0.1.0"
 
-__all__ = ["Encoded", "Hit", "MultiVectors", "Muvera", "Vectorizer", "errors", "maxsim", "open_store"]
+__all__ = ["Encoded", "Hit", "ModelCache", "MultiVectors", "Muvera", "Vectorizer", "errors", "maxsim", "open_store"]
 
 # Imported when they are first asked for: a pipeline that needs MaxSim alone does not wait for pydantic or torch.
 _homes = {
     "Encoded": "vectorplug.encoded",
     "Hit": "vectorplug.search",
+    "ModelCache": "vectorplug.residency.cache",
     "Muvera": "vectorplug.muvera",
     "Vectorizer": "vectorplug.vectorizer",
     "open_store": "vectorplug.search",

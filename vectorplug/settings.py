@@ -19,6 +19,10 @@ class Settings(BaseSettings):
     collection: str = "docs"
     model: str | None = None
     """None: the default ColBERT where the hub or its cache has it, else the packaged MiniLM."""
+    memory_budget: int | str = "80%"
+    """Of a `ModelCache`: bytes, or a percent of the device (on a CPU: of the process's limit)."""
+    host_budget: int | str | None = None
+    """Of its host tier: bytes, or a percent of the host. None: half of it for a GPU, nothing for a CPU."""
     device: str = "auto"
     dtype: str = "auto"
 

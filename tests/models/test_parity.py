@@ -1,5 +1,6 @@
 """The packed path against sentence-transformers' own encode, which is its oracle."""
 
+import json
 from pathlib import Path
 
 import checkpoints
@@ -78,6 +79,33 @@ def test_prompt_tokens_stay_out_of_the_mean_where_the_checkpoint_says_so(tmp_pat
     expected = SentenceTransformer(str(folder), device="cpu").encode_query(TEXTS)
     found = Vectorizer(str(folder), device="cpu", dtype="float32").encode_query(TEXTS).dense
     assert cosines(found, expected).min() > LEAST_COSINE
+
+
+def test_the_default_prompt_yields_to_a_role_s_own_even_to_an_empty_one(tmp_path: Path) -> None:
+    folder = checkpoints.write_tiny_colbert(tmp_path / "model")
+    settings = json.loads((folder / "config_sentence_transformers.json").read_text())
+    settings |= {"prompts": {"query": "[unused0] ", "search": "which of these: "}, "default_prompt_name": "search"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(settings))
+    model = MultiVectorEncoder(str(folder), device="cpu")
+    vectorizer = Vectorizer(str(folder), device="cpu", dtype="float32")
+    for role, prompt in (("query", "[unused0] "), ("document", "")):
+        expected = getattr(model, f"encode_{role}")(TEXTS, convert_to_numpy=True)
+        named = model.encode(TEXTS, prompt=prompt, task=role, convert_to_numpy=True)
+        found = getattr(vectorizer, f"encode_{role}")(TEXTS).tokens
+        for ours, theirs, same in zip(found, expected, named, strict=True):
+            assert len(ours) == len(theirs) == len(same)
+            assert min(cosines(ours, theirs).min(), cosines(ours, same).min()) > LEAST_COSINE
+
+
+def test_the_length_is_the_module_s_where_the_tokenizer_has_another(tmp_path: Path) -> None:
+    folder = checkpoints.write_tiny_dense(tmp_path / "model", limit=64)
+    settings = {"max_seq_length": 20, "do_lower_case": False}
+    (folder / "sentence_bert_config.json").write_text(json.dumps(settings))
+    encoded = Vectorizer(str(folder), device="cpu", dtype="float32").encode_document(TEXTS)
+    expected = SentenceTransformer(str(folder), device="cpu").encode_document(TEXTS)
+    assert cosines(encoded.dense, expected).min() > LEAST_COSINE
+    assert encoded.tokens.lengths.max() == 20
+    assert encoded.truncated[3] == 202 - 20
 
 
 def test_a_module_that_the_packed_path_does_not_know_runs_through_the_library(tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ def show(
 
     source = resolve(name)
     facts = source.model_dump(mode="json", exclude={"entry"}, exclude_none=True)
-    facts |= source.entry.model_dump(exclude_none=True, exclude={"id"}) if source.entry else {}
+    said = {"id", "revision"} if source.revision else {"id"}
+    facts |= source.entry.model_dump(exclude_none=True, exclude=said) if source.entry else {}
     if as_json:
         print_json(facts)
         return
@@ -57,7 +58,7 @@ def show(
 
 
 @models.command()
-def pull(name: Annotated[str, typer.Argument(help="Short name or hub id.")]) -> None:
+def pull(name: Annotated[str, typer.Argument(help="Short name or hub id, @REVISION after it pins one.")]) -> None:
     """Fetch a model from the hub into its cache, so that loading it later needs no network."""
     from huggingface_hub import snapshot_download
 
@@ -70,6 +71,8 @@ def pull(name: Annotated[str, typer.Argument(help="Short name or hub id.")]) -> 
         return
     with errors_named(source):
         folder = snapshot_download(
-            source.hub_id, ignore_patterns=["*.onnx", "onnx/*", "*.h5", "*.msgpack", "openvino/*"]
+            source.hub_id,
+            revision=source.revision,
+            ignore_patterns=["*.onnx", "onnx/*", "*.h5", "*.msgpack", "openvino/*"],
         )
     results.print(folder)

@@ -41,19 +41,23 @@ class CatalogEntry(BaseModel):
 
 
 class Source(BaseModel):
-    """Where a checkpoint is: a folder on this machine, or an id on the hub. `name` loads it again anywhere."""
+    """Where a checkpoint is: a folder on this machine, or an id on the hub. `name` loads it again anywhere.
+
+    `revision` is the branch, tag or commit that somebody asked for; without it the hub's newest.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     folder: Path | None = None
     hub_id: str | None = None
+    revision: str | None = None
     entry: CatalogEntry | None = None
 
     @property
     def place(self) -> str:
         """What the loading libraries take: a path or a hub id."""
-        return str(self.folder) if self.folder is not None else self.name
+        return str(self.folder) if self.folder is not None else self.hub_id or self.name
 
 
 @cache
@@ -66,17 +70,21 @@ def catalog() -> dict[str, CatalogEntry]:
 def resolve(name: str) -> Source:
     """What `name` stands for: a short name, `package:NAME`, a folder or a hub id (`org/name`), in this order.
 
-    Nothing is downloaded. ModelNotFoundError, with the nearest names, for anything else.
+    What is on the hub may end in `@REVISION`: a branch, a tag or a commit. Nothing is downloaded.
+    ModelNotFoundError, with the nearest names, for anything else.
     """
-    entry = catalog().get(name) or next((e for e in catalog().values() if e.id == name), None)
-    wanted = entry.id if entry else name
+    typed, at, revision = (name, "", "") if Path(name).expanduser().is_dir() else name.partition("@")
+    entry = catalog().get(typed) or next((e for e in catalog().values() if e.id == typed), None)
+    wanted = entry.id if entry else typed
+    if at and (not revision or wanted.startswith("package:")):
+        raise ModelNotFoundError(f"{name!r} names no revision of a model on the hub: write org/name@REVISION.")
     if wanted.startswith("package:"):
         return Source(name=wanted, folder=_package_folder(wanted.removeprefix("package:"), entry), entry=entry)
     folder = Path(wanted).expanduser()
     if folder.is_dir():
         return Source(name=str(folder.resolve()), folder=folder.resolve(), entry=entry)
     if re.fullmatch(r"[\w.-]+/[\w.-]+", wanted) and not wanted.startswith("."):
-        return Source(name=wanted, hub_id=wanted, entry=entry)
+        return Source(name=wanted + at + revision, hub_id=wanted, revision=revision or None, entry=entry)
     raise ModelNotFoundError(f"{name!r} is no short name of the catalogue, no folder and no hub id.{_nearest(name)}")
 
 

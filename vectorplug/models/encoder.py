@@ -1,10 +1,10 @@
 """A loaded checkpoint that gives token vectors and a dense vector of each text from one forward pass."""
 
 import hashlib
-import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,17 @@ import numpy as np
 import torch
 
 from vectorplug.encoded import Encoded, Output
-from vectorplug.errors import ConfigurationError
+from vectorplug.errors import ConfigurationError, ModelError
 from vectorplug.models.catalog import resolve
 from vectorplug.models.library import LibraryEncoder
 from vectorplug.models.loading import Checkpoint, load, quiet
 from vectorplug.models.packed import PackedEncoder
 from vectorplug.models.piece import Piece
 from vectorplug.models.tokenizing import Role, TokenizedText, tokenize
+from vectorplug.models.weights import HostWeights, empty, weight_bytes
 from vectorplug.multivectors import MultiVectors
 
-__all__ = ["Encoder", "choose_device", "choose_dtype"]
+__all__ = ["Encoder", "Facts", "Forward", "choose_device", "choose_dtype"]
 
 # Small budgets beat big batches on a CPU: the activations of 4,096 tokens stay near the cores.
 CPU_BATCH_TOKENS = 4_096
@@ -31,10 +32,29 @@ GPU_BATCH_TOKENS = 32_768
 WINDOW_TEXTS = 512
 
 
+Forward = Callable[[Sequence[TokenizedText]], Piece]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a checkpoint once it was loaded, and stays true when its weights have left memory."""
+
+    name: str
+    fingerprint: str
+    token_dim: int
+    dense_dim: int
+    device: torch.device
+    dtype: torch.dtype
+    is_packed: bool
+    is_multi_vector: bool
+
+
 class Encoder:
     """`token_dim` and `dense_dim` numbers a vector; `fingerprint` pins model, revision and recipe in one line.
 
     `is_packed` says whether the fast path took the checkpoint over. `weight_bytes` is what its weights hold.
+    Its weights may leave the device and come back (`offload`, `restore`); between the two it tokenizes, and `forward`
+    raises ModelError.
     """
 
     def __init__(self, name: str, *, device: str = "auto", dtype: str = "auto") -> None:
@@ -48,8 +68,14 @@ class Encoder:
         self._runner: PackedEncoder | LibraryEncoder = packed or LibraryEncoder(checkpoint)
         # Fast tokenizers are not re-entrant ("Already borrowed").
         self._tokenizing = threading.Lock()
+        # Weights move between forward passes only.
+        self._weights = threading.RLock()
+        self._host: HostWeights | None = None
+        self._is_between = False
+        self._is_gone = False
+        self._forward: Forward | None = None
         self.is_packed = packed is not None
-        self.is_multi_vector = checkpoint.is_multi_vector
+        self.is_multi_vector = checkpoint.is_multi_vector or checkpoint.token_head is not None
         self.name = source.name
         self.fingerprint = _fingerprint(checkpoint)
         probe = self.forward(self.tokenize(["a"], "document"))
@@ -58,8 +84,26 @@ class Encoder:
     @property
     def weight_bytes(self) -> int:
         """Bytes of the parameters and buffers as they are held now."""
-        held = itertools.chain(self._model.parameters(), self._model.buffers())
-        return sum(tensor.numel() * tensor.element_size() for tensor in held)
+        return weight_bytes(self._model)
+
+    @property
+    def host_bytes(self) -> int:
+        """Bytes of host memory that hold the weights while they are offloaded, else 0."""
+        return self._host.nbytes if self._host is not None else 0
+
+    @property
+    def facts(self) -> Facts:
+        """What stays true when the weights are gone."""
+        return Facts(
+            name=self.name,
+            fingerprint=self.fingerprint,
+            token_dim=self.token_dim,
+            dense_dim=self.dense_dim,
+            device=self.device,
+            dtype=self.dtype if self.is_packed else torch.float32,
+            is_packed=self.is_packed,
+            is_multi_vector=self.is_multi_vector,
+        )
 
     @property
     def batch_tokens(self) -> int:
@@ -73,7 +117,53 @@ class Encoder:
 
     def forward(self, texts: Sequence[TokenizedText]) -> Piece:
         """One forward pass over texts of one role, which may come from different calls of `tokenize`."""
-        return self._runner.forward(texts)
+        return (self._forward or self.forward_once)(texts)
+
+    def forward_once(self, texts: Sequence[TokenizedText]) -> Piece:
+        """`forward` as the model itself does it, whatever `forward_by` put in its place."""
+        with self._weights:
+            if self._is_between:
+                self.restore()
+            if self._host is not None or self._is_gone:
+                raise ModelError(f"{self.name} is not in memory; take it from its cache again, with lease().")
+            return self._runner.forward(texts)
+
+    def forward_by(self, forward: Forward) -> None:
+        """From now on `forward` goes through this function, which may call `forward_once` as often as it likes."""
+        self._forward = forward
+
+    def offload(self, *, pinned: bool = False) -> None:
+        """Move the weights to host memory (page-locked if `pinned`): their memory on the device is free afterwards."""
+        with self._weights:
+            if self._host is None and not self._is_gone:
+                self._host = HostWeights(self._model, pinned=pinned)
+            self._is_between = False
+
+    def restore(self) -> None:
+        """Copy offloaded weights back; what `forward` gives has the same bits as before. Errors leave all as it was."""
+        with self._weights:
+            if self._host is not None:
+                self._host.put_back()
+                self._host = None
+            self._is_between = False
+
+    def compact(self, release_cached: Callable[[], None]) -> None:
+        """Out and back in one piece, between two forward passes: the memory between small tensors becomes usable.
+
+        Where there is no memory for the way back, the error of `restore`; the next forward pass tries it again.
+        """
+        with self._weights:
+            self.offload()
+            self._is_between = True
+            release_cached()
+            self.restore()
+
+    def unload(self) -> None:
+        """Give up the weights for good, whoever still holds this object."""
+        with self._weights:
+            self._is_gone = True
+            self._host = self._forward = None
+            empty(self._model)
 
     def encode(
         self,
@@ -158,9 +248,12 @@ def _fingerprint(checkpoint: Checkpoint) -> str:
     model = checkpoint.model
     modules: Any = list(model)
     recipe = [[type(m).__name__, m.get_config_dict() if hasattr(m, "get_config_dict") else {}] for m in modules]
+    if checkpoint.token_head is not None:
+        recipe.append(["TokenHead", list(checkpoint.token_head.weight.shape)])
     settings = json.dumps([recipe, model.prompts, checkpoint.dense_dim], sort_keys=True, default=str)
     digest = hashlib.blake2b(settings.encode(), digest_size=4).hexdigest()
     source = checkpoint.source
-    shown = Path(source.name).name if source.folder and not source.name.startswith("package:") else source.name
-    kind = "multi-vector" if checkpoint.is_multi_vector else "encoder"
+    in_folder = source.folder is not None and not source.name.startswith("package:")
+    shown = Path(source.name).name if in_folder else source.hub_id or source.name
+    kind = "multi-vector" if checkpoint.is_multi_vector or checkpoint.token_head is not None else "encoder"
     return f"{shown}@{checkpoint.revision}#{kind}-{digest}"

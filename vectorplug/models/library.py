@@ -15,6 +15,9 @@ from vectorplug.models.tokenizing import TokenizedText, prompt_of
 
 __all__ = ["LibraryEncoder"]
 
+# The library sorts by length, so short texts are not padded to a long one elsewhere in the batch.
+BATCH_TEXTS = 32
+
 
 class LibraryEncoder:
     """One checkpoint that the packed path does not take over, in float32."""
@@ -23,6 +26,7 @@ class LibraryEncoder:
         self._model = checkpoint.model
         self._is_multi_vector = checkpoint.is_multi_vector
         self._dense_dim = checkpoint.dense_dim
+        self._token_head = checkpoint.token_head
         self._lock = threading.Lock()
 
     def forward(self, texts: Sequence[TokenizedText]) -> Piece:
@@ -34,7 +38,7 @@ class LibraryEncoder:
                 prompt=prompt_of(model, role),
                 task=role,
                 output_value=None,
-                batch_size=len(texts),
+                batch_size=BATCH_TEXTS,
                 show_progress_bar=False,
             )
             tokens = [self._tokens(part) for part in parts]
@@ -49,4 +53,7 @@ class LibraryEncoder:
         if "token_embeddings" not in part:  # a static or bag-of-words model: its one vector is all there is
             return part["sentence_embedding"].float()[None]
         kept = part["token_embeddings"][part["attention_mask"].bool()].float()
+        if self._token_head is not None:
+            tokens: Tensor = self._token_head(kept, torch.arange(len(kept), device=kept.device) == 0)
+            return tokens
         return kept if self._is_multi_vector else normalize(kept, dim=-1)

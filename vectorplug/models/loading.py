@@ -1,7 +1,6 @@
 """From a name to a checkpoint in memory, through sentence-transformers; no code of a checkpoint is ever run."""
 
 import hashlib
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,25 +11,39 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from safetensors import SafetensorError
 from sentence_transformers import MultiVectorEncoder, SentenceTransformer
-from sentence_transformers.util import load_file_path
+from sentence_transformers.base.modules import Dense, Transformer
 from transformers.utils import logging as transformers_logging
 
 from vectorplug.errors import ModelLoadError, ModelNotFoundError, OutOfMemoryError
+from vectorplug.models.bge_m3 import TokenHead, with_token_head
 from vectorplug.models.catalog import Source
+from vectorplug.models.files import find, reach, read_json
+from vectorplug.models.jina_colbert import is_jina_colbert, load_jina_colbert
 
 __all__ = ["Checkpoint", "errors_named", "load", "quiet"]
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A model that sentence-transformers loaded, float32, on its device; `revision` pins what was loaded."""
+    """A model that sentence-transformers loaded, float32, on its device; `revision` pins what was loaded.
+
+    `token_head` makes the token vectors of a model whose own modules give the dense one alone.
+    """
 
     model: MultiVectorEncoder | SentenceTransformer
     source: Source
     revision: str
+    token_head: TokenHead | None = None
 
     @property
     def is_multi_vector(self) -> bool:
@@ -52,16 +65,70 @@ def load(source: Source, device: torch.device) -> Checkpoint:
     """Load a checkpoint. ModelNotFoundError or ModelLoadError says what is missing and what to do."""
     _check_files(source)
     with errors_named(source), quiet():
-        loader = MultiVectorEncoder if _is_multi_vector(source.place) else SentenceTransformer
-        model = loader(
-            source.place,
-            device=str(device),
-            trust_remote_code=False,
-            local_files_only=source.folder is not None,
-            model_kwargs={"dtype": torch.float32},
-        )
+        reach(source)
+        model, head = _loaded(source, device)
+        _check_tokenizer(source, model)
+        _check_tensors(source, model)
+        _check_widths(source, model)
     model.eval()
-    return Checkpoint(model, source, _revision(source, model))
+    return Checkpoint(model, source, _revision(source), head)
+
+
+def _loaded(source: Source, device: torch.device) -> tuple[MultiVectorEncoder | SentenceTransformer, TokenHead | None]:
+    config = read_json(source, "config.json")
+    if is_jina_colbert(config):
+        return load_jina_colbert(source, device), None
+    settings: dict[str, Any] = {
+        "device": str(device),
+        "revision": source.revision,
+        "trust_remote_code": False,
+        "local_files_only": source.folder is not None,
+        "model_kwargs": {"dtype": torch.float32},
+    }
+    if _is_multi_vector(source, config):
+        return MultiVectorEncoder(source.place, **settings), None
+    return with_token_head(source, SentenceTransformer(source.place, **settings))
+
+
+def _check_tokenizer(source: Source, model: MultiVectorEncoder | SentenceTransformer) -> None:
+    """Refuse an empty vocabulary, which transformers makes up where the tokenizer's files are missing."""
+    tokenizer: Any = getattr(model[0], "tokenizer", None)
+    if isinstance(model[0], Transformer) and not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
+        raise ModelLoadError(
+            f"{source.name} holds no tokenizer: no tokenizer.json, and no other file of a vocabulary. Copy those files "
+            "too, or fetch the model again."
+        )
+
+
+def _check_tensors(source: Source, model: MultiVectorEncoder | SentenceTransformer) -> None:
+    """Refuse a model that would run, and be wrong: a tensor that no file held is random numbers."""
+    if not isinstance(model[0], Transformer):
+        return
+    backbone: Any = model[0].model
+    # A pooler is left out by many files, and no recipe uses it. transformers marks each tensor that it has read.
+    tensors = {name: tensor for name, tensor in backbone.named_parameters() if not name.startswith("pooler.")}
+    missing = [name for name, tensor in tensors.items() if not getattr(tensor, "_is_hf_initialized", False)]
+    if missing:
+        raise ModelLoadError(
+            f"{source.name} lacks {len(missing)} of the {len(tensors)} tensors of a {backbone.config.model_type} model "
+            f"({', '.join(missing[:3])} ...): its config.json belongs to other weights, or it needs code of its own, "
+            "which is never run."
+        )
+
+
+def _check_widths(source: Source, model: MultiVectorEncoder | SentenceTransformer) -> None:
+    width = None
+    modules: Any = model
+    for module in modules:
+        if isinstance(module, Dense):
+            if width not in (None, module.in_features):
+                raise ModelLoadError(
+                    f"the projection of {source.name} takes {module.in_features} numbers a token, and what comes "
+                    f"before it gives {width}: its files belong to different models."
+                )
+            width = module.out_features
+        elif isinstance(module, Transformer):
+            width = module.get_embedding_dimension()
 
 
 def _check_files(source: Source) -> None:
@@ -84,29 +151,19 @@ def _check_files(source: Source) -> None:
             )
 
 
-def _is_multi_vector(place: str) -> bool:
+def _is_multi_vector(source: Source, config: dict[str, Any]) -> bool:
     """Whether the layout is one of late interaction: sentence-transformers' own, PyLate's, Stanford's."""
-    settings = _json(place, "config_sentence_transformers.json")
-    modules = _json(place, "modules.json")
-    backbone = _json(place, "config.json")
+    settings = read_json(source, "config_sentence_transformers.json")
     return (
         settings.get("model_type") in ("MultiVectorEncoder", "ColBERT")
         or any(key in settings for key in ("query_prefix", "document_prefix", "skiplist_words", "query_expansion"))
-        or any("multi_vector" in module["type"] or "pylate" in module["type"] for module in modules.get("list", []))
-        or "HF_ColBERT" in (backbone.get("architectures") or [])
-        or load_file_path(place, "artifact.metadata") is not None
+        or any("multi_vector" in m["type"] or "pylate" in m["type"] for m in read_json(source, "modules.json"))
+        or "HF_ColBERT" in (config.get("architectures") or [])
+        or find(source, "artifact.metadata") is not None
     )
 
 
-def _json(place: str, name: str) -> dict[str, Any]:
-    path = load_file_path(place, name)
-    if path is None:
-        return {}
-    content = json.loads(Path(path).read_text("utf-8"))
-    return content if isinstance(content, dict) else {"list": content}
-
-
-def _revision(source: Source, model: MultiVectorEncoder | SentenceTransformer) -> str:
+def _revision(source: Source) -> str:
     """What pins the weights: the hub's commit, the package's version, or a digest of the folder's files."""
     if source.name.startswith("package:"):
         package = source.name.removeprefix("package:")
@@ -115,14 +172,10 @@ def _revision(source: Source, model: MultiVectorEncoder | SentenceTransformer) -
         except PackageNotFoundError:
             pass
     elif source.hub_id is not None:
-        commit = getattr(_config(model), "_commit_hash", None)
-        if commit is not None:
-            return str(commit)
+        held = find(source, "config.json") or find(source, "modules.json")
+        if held is not None:
+            return held.parent.name  # the hub's cache keeps each commit in a folder of its name
     return _digest(source.folder) if source.folder is not None else "unknown"
-
-
-def _config(model: Any) -> Any:
-    return getattr(getattr(model[0], "model", None), "config", None)
 
 
 def _digest(folder: Path) -> str:
@@ -148,9 +201,13 @@ def errors_named(source: Source) -> Iterator[None]:
         raise ModelLoadError(
             f"{source.name} is gated: accept its terms on its hub page, then log in (`hf auth login`, or HF_TOKEN)."
         ) from error
+    except RevisionNotFoundError as error:
+        raise ModelNotFoundError(
+            f"the hub has {source.hub_id}, but no revision {source.revision!r} of it: name a branch, a tag or a commit."
+        ) from error
     except RepositoryNotFoundError as error:
         raise ModelNotFoundError(
-            f"the hub has no model {source.name!r} that this login may see; look at its spelling."
+            f"the hub has no model {source.hub_id!r} that this login may see; look at its spelling."
         ) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, ConnectionError) as error:
         raise ModelLoadError(
@@ -168,11 +225,17 @@ def errors_named(source: Source) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without bars and warnings of the libraries, which are noise in a pipe; what matters is an error or is counted."""
-    loggers = [logging.getLogger(name) for name in ("transformers", "sentence_transformers")]
+    """Without bars and warnings of the libraries, which are noise; what matters is an error or is counted.
+
+    The hub's own bars of a download stay: they show on a terminal and are silent in a pipe.
+    """
+    loggers = [logging.getLogger(name) for name in ("transformers", "sentence_transformers", "huggingface_hub")]
     levels = [logger.level for logger in loggers]
     bars = transformers_logging.is_progress_bar_enabled()
+    downloads = not are_progress_bars_disabled()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    if downloads:
+        enable_progress_bars()  # which the line before has switched off with its own
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
@@ -182,3 +245,5 @@ def quiet() -> Iterator[None]:
             logger.setLevel(level)
         if bars:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+        if not downloads:
+            disable_progress_bars()  # which the line before has switched on with its own

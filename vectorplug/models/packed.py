@@ -36,6 +36,7 @@ class PackedEncoder:
         self._model = checkpoint.model
         self._is_multi_vector = checkpoint.is_multi_vector
         self._dense_dim = checkpoint.dense_dim
+        self._token_head = checkpoint.token_head
         self._tail = list(self._model)[1:]
         # Any: torch types a module's every attribute as Tensor or Module.
         self._backbone: Any = checkpoint.backbone
@@ -88,8 +89,16 @@ class PackedEncoder:
             else:
                 for module in self._tail:
                     features = module(features)
-                tokens, dense = normalize(hidden[0], dim=-1), features["sentence_embedding"][:, : self._dense_dim]
+                dense = features["sentence_embedding"][:, : self._dense_dim]
+                tokens, lengths = self._tokens(hidden[0], lengths)
             return Piece(tokens.cpu().numpy(), lengths, dense.cpu().numpy())
+
+    def _tokens(self, hidden: Tensor, lengths: npt.NDArray[np.int64]) -> tuple[Tensor, npt.NDArray[np.int64]]:
+        if self._token_head is None:
+            return normalize(hidden, dim=-1), lengths
+        first = torch.zeros(len(hidden), dtype=torch.bool)
+        first[torch.from_numpy(np.cumsum(lengths) - lengths)] = True
+        return self._token_head(hidden, first.to(hidden.device)), lengths - 1
 
     def _late_interaction(
         self, features: dict[str, Any], lengths: npt.NDArray[np.int64], role: Role
