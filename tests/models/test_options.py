@@ -1,4 +1,4 @@
-"""`dimensions` and `pool_factor`: what sentence-transformers makes of the same vectors."""
+"""What a call may ask: `dimensions` and `pool_factor` as sentence-transformers makes them, and `token_dtype`."""
 
 from pathlib import Path
 
@@ -9,7 +9,8 @@ from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
 
 from vectorplug import Vectorizer
-from vectorplug.errors import ConfigurationError
+from vectorplug.errors import ConfigurationError, InputError
+from vectorplug.vectorizer import TokenDtype
 
 TEXTS = ["the sea, and the ship on the salt wave", "bread", "", "wave wind salt shore " * 5]
 
@@ -75,3 +76,17 @@ def test_dimensions_that_the_model_has_not(colbert: Vectorizer, dimensions: int)
 def test_a_pool_factor_below_one(colbert: Vectorizer) -> None:
     with pytest.raises(ConfigurationError, match=r"pool_factor is 0.5, expected at least 1"):
         colbert.encode_document("the sea", pool_factor=0.5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int8"])
+def test_tokens_come_in_the_dtype_that_is_asked_for(tiny_colbert: Path, dtype: TokenDtype) -> None:
+    vectorizer = Vectorizer(str(tiny_colbert), device="cpu", dtype="float32")
+    full = vectorizer.encode_document(TEXTS)
+    small = vectorizer.encode_document(TEXTS, token_dtype=dtype)
+    assert small.tokens.dtype.name == dtype
+    assert (small.tokens.scales is not None) == (dtype == "int8")
+    assert np.abs(small.tokens.astype("float32").values - full.tokens.values).max() < 0.01
+    assert np.array_equal(small.fde, full.fde)
+    assert vectorizer.encode_query(TEXTS, token_dtype=dtype).tokens.dtype.name == dtype
+    with pytest.raises(InputError, match="dtype 'int4' is not one of"):
+        vectorizer.encode_document(TEXTS, token_dtype="int4")

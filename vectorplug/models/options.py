@@ -27,10 +27,11 @@ def check_options(dims: Mapping[str, int], dimensions: int | None, pool_factor: 
         raise ConfigurationError(f"pool_factor is {pool_factor}, expected at least 1: one token is kept of so many.")
 
 
-def shaped(encoded: Encoded, dimensions: int | None, pool_factor: float | None) -> Encoded:
+def shaped(encoded: Encoded, dimensions: int | None, pool_factor: float | None, token_dtype: str) -> Encoded:
     """Tokens and dense vectors cut to their first `dimensions` numbers, then one token kept of `pool_factor`.
 
-    float32, at unit norm. The first token of a document, which stands for all of it, is never pooled.
+    float32, at unit norm; tokens at last in `token_dtype`, int8 with a scale a token. The first token of a document,
+    which stands for all of it, is never pooled.
     Source: Matryoshka (arXiv 2205.13147); Clavie et al., token pooling (arXiv 2409.14683), by sentence-transformers.
     """
     tokens, dense = encoded.tokens, encoded.dense
@@ -39,7 +40,7 @@ def shaped(encoded: Encoded, dimensions: int | None, pool_factor: float | None) 
         dense = None if dense is None else _cut(dense, dimensions)
     if pool_factor is not None and tokens is not None:
         tokens = _pooled(tokens, pool_factor)
-    return replace(encoded, tokens=tokens, dense=dense)
+    return replace(encoded, tokens=None if tokens is None else tokens.astype(token_dtype), dense=dense)
 
 
 def _cut(vectors: npt.NDArray[Any], dimensions: int) -> npt.NDArray[np.float32]:
