@@ -5,7 +5,13 @@ VectorplugError
 ├── InputError                empty or ragged vectors, wrong dim, NaN
 ├── ModelError
 │   ├── ModelNotFoundError    with the nearest names
-│   ├── ModelLoadError        missing file, bad checksum, gated, unsupported
+│   ├── ModelLoadError        any other failure to load, and these classes of it:
+│   │   ├── DamagedModelError     a checksum, a cut file, files of different models
+│   │   ├── GatedModelError       terms to accept, a login
+│   │   ├── HubUnreachableError   not on this machine, and no way to the hub
+│   │   ├── MissingFileError      no configuration, weights or tokenizer
+│   │   ├── UnsafeModelError      a pickle that would run code
+│   │   └── UnsupportedModelError an architecture or a layout that is not known
 │   └── OutOfMemoryError      what was asked, what was free, what is held
 ├── StoreError
 │   ├── FingerprintError      names both fingerprints
@@ -18,8 +24,12 @@ A message says what came, what was expected and the fix.
 
 __all__ = [
     "ConfigurationError",
+    "DamagedModelError",
     "FingerprintError",
+    "GatedModelError",
+    "HubUnreachableError",
     "InputError",
+    "MissingFileError",
     "ModelError",
     "ModelLoadError",
     "ModelNotFoundError",
@@ -28,6 +38,8 @@ __all__ = [
     "PartialFailureError",
     "StoreError",
     "StoreUnavailableError",
+    "UnsafeModelError",
+    "UnsupportedModelError",
     "VectorplugError",
 ]
 
@@ -58,6 +70,30 @@ class ModelNotFoundError(ModelError):
 
 class ModelLoadError(ModelError):
     """The model was found but cannot be loaded; the message says which file or check failed."""
+
+
+class DamagedModelError(ModelLoadError):
+    """A file is cut short or not the one that was meant, or the files belong to different models."""
+
+
+class GatedModelError(ModelLoadError):
+    """The hub wants its terms accepted and a login."""
+
+
+class HubUnreachableError(ModelLoadError):
+    """The model is not on this machine and the hub cannot be reached."""
+
+
+class MissingFileError(ModelLoadError):
+    """The checkpoint lacks its configuration, weights or tokenizer."""
+
+
+class UnsafeModelError(ModelLoadError):
+    """The weights are a pickle that would run code; nothing of it was run."""
+
+
+class UnsupportedModelError(ModelLoadError):
+    """An architecture or a layout that the libraries do not know without code of the checkpoint's own."""
 
 
 class OutOfMemoryError(ModelError):

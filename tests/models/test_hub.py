@@ -124,7 +124,7 @@ def test_the_hub_s_answers_are_told_apart_and_what_was_fetched_loads_offline(hub
     assert kind == "ModelNotFoundError"
     assert "no revision 'v2'" in said
     kind, said = found["org/gated"]
-    assert kind == "ModelLoadError"
+    assert kind == "GatedModelError"
     assert "accept its terms" in said
     kind, said = found["org/missing"]
     assert kind == "ModelNotFoundError"
@@ -134,5 +134,5 @@ def test_the_hub_s_answers_are_told_apart_and_what_was_fetched_loads_offline(hub
     found = outcomes(tmp_path, nowhere, "org/model", "org/model@v1", "org/other", offline=True)
     assert found["org/model"][0] == found["org/model@v1"][0] == "loaded", found
     kind, said = found["org/other"]
-    assert kind == "ModelLoadError"
+    assert kind == "HubUnreachableError"
     assert "is not on this machine and the hub cannot be reached" in said

@@ -14,7 +14,13 @@ from safetensors.torch import load_file, save_file
 from transformers.utils import logging as transformers_logging
 
 from vectorplug import Vectorizer
-from vectorplug.errors import ModelLoadError, ModelNotFoundError
+from vectorplug.errors import (
+    DamagedModelError,
+    MissingFileError,
+    ModelLoadError,
+    ModelNotFoundError,
+    UnsupportedModelError,
+)
 from vectorplug.models import loading
 from vectorplug.models.catalog import CatalogEntry, Source, catalog, resolve
 
@@ -56,27 +62,27 @@ def test_a_revision_may_follow_what_is_on_the_hub(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(ModelLoadError, match=r"neither config.json nor modules.json \(notes.txt\)"):
+    with pytest.raises(MissingFileError, match=r"neither config.json nor modules.json \(notes.txt\)"):
         Vectorizer(str(tmp_path))
 
 
 def test_weights_that_are_cut_short(damaged: Path) -> None:
     weights = damaged / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(ModelLoadError, match=r"the weights of .* are damaged or cut short"):
+    with pytest.raises(DamagedModelError, match=r"the weights of .* are damaged or cut short"):
         Vectorizer(str(damaged))
 
 
 def test_weights_that_are_missing(damaged: Path) -> None:
     (damaged / "model.safetensors").unlink()
-    with pytest.raises(ModelLoadError, match="cannot be loaded"):
+    with pytest.raises(MissingFileError, match="cannot be loaded"):
         Vectorizer(str(damaged))
 
 
 def test_an_unknown_architecture(damaged: Path) -> None:
     config = json.loads((damaged / "config.json").read_text())
     (damaged / "config.json").write_text(json.dumps(config | {"model_type": "never-heard-of"}))
-    with pytest.raises(ModelLoadError, match="never-heard-of"):
+    with pytest.raises(UnsupportedModelError, match="never-heard-of"):
         Vectorizer(str(damaged))
 
 
@@ -109,7 +115,7 @@ def test_remote_code_that_a_known_name_hides(tmp_path: Path) -> None:
 def test_a_tokenizer_that_is_missing(damaged: Path) -> None:
     for path in damaged.glob("*token*"):
         path.unlink()
-    with pytest.raises(ModelLoadError, match=r"holds no tokenizer"):
+    with pytest.raises(MissingFileError, match=r"holds no tokenizer"):
         Vectorizer(str(damaged))
 
 
@@ -179,7 +185,7 @@ def test_no_pickle_beside_the_weights_is_executed(tmp_path: Path) -> None:
 
 def test_weights_with_another_checksum_are_refused(damaged: Path) -> None:
     entry = CatalogEntry(name="x", id="package:x", kind="encoder", sha256="0" * 64, install="x==1")
-    with pytest.raises(ModelLoadError, match=r"expected 0{64}.*--force-reinstall 'x==1'"):
+    with pytest.raises(DamagedModelError, match=r"expected 0{64}.*--force-reinstall 'x==1'"):
         loading.load(Source(name="package:x", folder=damaged, entry=entry), torch.device("cpu"))
 
 

