@@ -73,6 +73,6 @@ def pull(name: Annotated[str, typer.Argument(help="Short name or hub id, @REVISI
         folder = snapshot_download(
             source.hub_id,
             revision=source.revision,
-            ignore_patterns=["*.onnx", "onnx/*", "*.h5", "*.msgpack", "openvino/*"],
+            ignore_patterns=OTHER_FORMATS,
         )
     results.print(folder)

