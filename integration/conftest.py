@@ -1,6 +1,7 @@
 """What the store suite needs: two tiny models, and the folders from which the tests import."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import checkpoints
 from corpus import FDE
+from serving import Running, serving
 
 from vectorplug.vectorizer import Vectorizer
 
@@ -24,3 +26,17 @@ def vectorizer(tmp_path_factory: pytest.TempPathFactory) -> Vectorizer:
 def another_vectorizer(tmp_path_factory: pytest.TempPathFactory) -> Vectorizer:
     folder = checkpoints.write_tiny_colbert(tmp_path_factory.mktemp("models") / "another-colbert", seed=1)
     return Vectorizer(str(folder), fde=FDE, device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Our server with the real MiniLM (the default) and a tiny ColBERT of random weights, both in float32."""
+    folder = checkpoints.write_tiny_colbert(tmp_path_factory.mktemp("served") / "tiny-colbert")
+    with serving({"minilm": "minilm", "tiny-colbert": str(folder)}) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Vectorizer:
+    """The same MiniLM in process: what every answer is compared with."""
+    return Vectorizer("minilm", device="cpu", dtype="float32")

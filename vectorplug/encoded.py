@@ -18,15 +18,17 @@ OUTPUTS: tuple[Output, ...] = get_args(Output)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
-    """`tokens` MultiVectors of n, `fde` float32 [n, F], `dense` float32 [n, D], `truncated` int64 [n].
+    """`tokens` MultiVectors of n, `fde` float32 [n, F], `dense` float32 [n, D], `truncated`, `token_counts` int64 [n].
 
-    What was not asked for is None. `truncated` counts the tokens of each text that were cut off, 0 where all fitted.
+    What was not asked for is None. `truncated` counts the tokens of each text that were cut off, 0 where all fitted;
+    `token_counts` those that the model read, its markers included.
     """
 
     tokens: MultiVectors | None = None
     fde: npt.NDArray[Any] | None = None
     dense: npt.NDArray[Any] | None = None
     truncated: npt.NDArray[np.int64] | None = None
+    token_counts: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         lengths = {name: len(part) for name, part in self._parts()}
@@ -83,5 +85,6 @@ class Encoded:
 
     def _parts(self) -> Iterator[tuple[str, Any]]:
         yield from self.vectors()
-        if self.truncated is not None:
-            yield "truncated", self.truncated
+        for name in ("truncated", "token_counts"):
+            if (counts := getattr(self, name)) is not None:
+                yield name, counts

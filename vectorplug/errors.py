@@ -3,6 +3,7 @@
 VectorplugError
 ├── ConfigurationError        settings, wrong mode, unknown dialect
 ├── InputError                empty or ragged vectors, wrong dim, NaN
+│   └── TooLongError          more tokens than the model reads, where cutting was not allowed
 ├── ModelError
 │   ├── ModelNotFoundError    with the nearest names
 │   ├── ModelLoadError        any other failure to load, and these classes of it:
@@ -38,6 +39,7 @@ __all__ = [
     "PartialFailureError",
     "StoreError",
     "StoreUnavailableError",
+    "TooLongError",
     "UnsafeModelError",
     "UnsupportedModelError",
     "VectorplugError",
@@ -58,6 +60,15 @@ class InputError(VectorplugError, ValueError):
     def __init__(self, message: str, *, index: int | None = None) -> None:
         super().__init__(message)
         self.index = index
+
+
+class TooLongError(InputError):
+    """A text of `tokens` tokens where the model reads `limit`, and cutting it was not allowed."""
+
+    def __init__(self, message: str, *, index: int | None = None, tokens: int, limit: int) -> None:
+        super().__init__(message, index=index)
+        self.tokens = tokens
+        self.limit = limit
 
 
 class ModelError(VectorplugError):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from tqdm.auto import tqdm
@@ -16,9 +17,14 @@ if TYPE_CHECKING:
     from vectorplug.models.tokenizing import Role
     from vectorplug.residency.cache import ModelCache
 
-__all__ = ["TokenDtype", "Vectorizer"]
+__all__ = ["TokenDtype", "Vectorizer", "default_fde"]
 
 TokenDtype = Literal["float32", "float16", "bfloat16", "int8"]
+
+
+def default_fde(dim: int) -> Muvera:
+    """MUVERA with 20 repetitions, ksim 5, dproj 16 and no fill, for tokens of `dim` numbers."""
+    return Muvera(dim=dim, dproj=min(16, dim), fill=False)
 
 
 class Vectorizer:
@@ -61,7 +67,7 @@ class Vectorizer:
         else:
             self._facts = cache.facts(model)
         dim = self._facts.token_dim
-        self._fde = Muvera(dim=dim, dproj=min(16, dim), fill=False) if fde == "default" else fde
+        self._fde = default_fde(dim) if fde == "default" else fde
         if self._fde is not None and self._fde.dim != dim:
             raise ConfigurationError(
                 f"the FDE is made for tokens of {self._fde.dim} numbers, {model} gives {dim}: "
@@ -163,7 +169,7 @@ class Vectorizer:
             fold = self._fde.encode_queries if role == "query" else self._fde.encode_documents
             fde = fold(encoded.tokens)
         tokens = encoded.tokens if "tokens" in wanted else None
-        whole = Encoded(tokens=tokens, fde=fde, dense=encoded.dense, truncated=encoded.truncated)
+        whole = replace(encoded, tokens=tokens, fde=fde)
         return shaped(whole, dimensions, pool_factor, token_dtype)
 
     @contextmanager

@@ -13,6 +13,17 @@ PROMISED = {
     "models pull": ["--help", "name"],
     "models show": ["--help", "--json", "name"],
     "search": ["--candidates", "--collection", "--help", "--json", "--limit", "--mode", "--store", "question"],
+    "serve": [
+        "--allow-models",
+        "--api-key",
+        "--api-key-file",
+        "--help",
+        "--host",
+        "--model",
+        "--port",
+        "--truncate",
+        "--vectors",
+    ],
 }
 
 

@@ -11,6 +11,7 @@ from vectorplug.cli.evaluate import evaluate
 from vectorplug.cli.index import index
 from vectorplug.cli.models import models
 from vectorplug.cli.search import search
+from vectorplug.cli.serve import serve
 
 __all__ = ["app"]
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command()(index)
 app.command()(search)
 app.command("eval")(evaluate)
+app.command()(serve)
 app.command()(demo)
 app.command()(doctor)
 app.add_typer(models, name="models")

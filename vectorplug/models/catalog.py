@@ -4,6 +4,7 @@ import difflib
 import importlib.util
 import re
 import tomllib
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from vectorplug.errors import ModelNotFoundError
 
-__all__ = ["CatalogEntry", "Source", "catalog", "resolve"]
+__all__ = ["CatalogEntry", "Source", "catalog", "nearest", "resolve"]
 
 Kind = Literal["multi-vector", "encoder"]
 
@@ -85,7 +86,7 @@ def resolve(name: str) -> Source:
         return Source(name=str(folder.resolve()), folder=folder.resolve(), entry=entry)
     if re.fullmatch(r"[\w.-]+/[\w.-]+", wanted) and not wanted.startswith("."):
         return Source(name=wanted + at + revision, hub_id=wanted, revision=revision or None, entry=entry)
-    raise ModelNotFoundError(f"{name!r} is no short name of the catalogue, no folder and no hub id.{_nearest(name)}")
+    raise ModelNotFoundError(f"{name!r} is no short name of the catalogue, no folder and no hub id.{nearest(name)}")
 
 
 def _package_folder(package: str, entry: CatalogEntry | None) -> Path:
@@ -101,7 +102,8 @@ def _package_folder(package: str, entry: CatalogEntry | None) -> Path:
     return found[0].parent
 
 
-def _nearest(name: str) -> str:
-    known = [*catalog(), *(entry.id for entry in catalog().values())]
+def nearest(name: str, known: Iterable[str] = ()) -> str:
+    """A sentence with the names most like `name`: of `known`, and of the catalogue."""
+    known = [*known, *catalog(), *(entry.id for entry in catalog().values())]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     return f" Did you mean {' or '.join(near)}?" if near else " `vectorplug models` lists the short names."

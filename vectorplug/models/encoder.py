@@ -10,6 +10,7 @@ from typing import Any
 
 import llvmlite.binding
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from vectorplug.encoded import Encoded, Output
@@ -19,6 +20,7 @@ from vectorplug.models.library import LibraryEncoder
 from vectorplug.models.loading import Checkpoint, load, quiet
 from vectorplug.models.packed import PackedEncoder
 from vectorplug.models.piece import Piece
+from vectorplug.models.spans import merges_tokens, no_spans, spans, tails
 from vectorplug.models.tokenizing import Role, TokenizedText, tokenize
 from vectorplug.models.weights import HostWeights, empty, weight_bytes
 from vectorplug.multivectors import MultiVectors
@@ -115,6 +117,21 @@ class Encoder:
         with self._tokenizing:
             return tokenize(self._model, texts, role)
 
+    def spans(self, texts: Sequence[str], role: Role) -> list[npt.NDArray[np.int32]]:
+        """n times int32 [tokens, 2]: characters [start, end) of the text that each of its token vectors stands for.
+
+        In the order of `forward(...).split()`. -1, -1: none (markers, prompt, expansion), or not known.
+        """
+        if texts and merges_tokens(self._model, role):  # how many vectors it leaves, its own numbers decide
+            return [no_spans(len(tokens)) for tokens in self.forward(self.tokenize(texts, role)).split()]
+        with self._tokenizing:
+            return spans(self._model, texts, role)
+
+    def tails(self, texts: Sequence[str], role: Role) -> list[str]:
+        """n texts: of each the longest end that the model reads whole; the text itself where it fits."""
+        with self._tokenizing:
+            return tails(self._model, texts, role)
+
     def forward(self, texts: Sequence[TokenizedText]) -> Piece:
         """One forward pass over texts of one role, which may come from different calls of `tokenize`."""
         return (self._forward or self.forward_once)(texts)
@@ -177,7 +194,7 @@ class Encoder:
         """n texts in their order; of `outputs`, "tokens" and "dense". `progress` hears how many texts are done."""
         tokens: list[Any] = [None] * len(texts)
         dense = np.empty((len(texts), self.dense_dim), np.float32)
-        truncated = np.zeros(len(texts), np.int64)
+        truncated, token_counts = np.zeros((2, len(texts)), np.int64)
         by_size = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
         for window in batched(by_size, WINDOW_TEXTS):
             tokenized = dict(zip(window, self.tokenize([texts[i] for i in window], role), strict=True))
@@ -185,6 +202,7 @@ class Encoder:
                 piece = self.forward([tokenized[i] for i in batch])
                 dense[batch] = piece.dense
                 truncated[batch] = [tokenized[i].truncated for i in batch]
+                token_counts[batch] = [len(tokenized[i]) for i in batch]
                 for i, part in zip(batch, piece.split(), strict=True):
                     tokens[i] = part
                 progress(len(batch))
@@ -192,6 +210,7 @@ class Encoder:
             tokens=MultiVectors.from_list(tokens, dim=self.token_dim) if "tokens" in outputs else None,
             dense=dense if "dense" in outputs else None,
             truncated=truncated,
+            token_counts=token_counts,
         )
 
 

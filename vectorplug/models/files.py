@@ -1,16 +1,19 @@
 """The small files of a checkpoint: in a folder, or on the hub at one revision."""
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import hf_hub_download
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from sentence_transformers.util import load_file_path
 
 from vectorplug.models.catalog import Source
 
-__all__ = ["find", "reach", "read_json"]
+__all__ = ["find", "is_here", "reach", "read_json"]
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 
 
 def reach(source: Source) -> None:
@@ -26,6 +29,13 @@ def reach(source: Source) -> None:
         raise
     except EntryNotFoundError:
         pass  # some checkpoints have a modules.json alone
+
+
+def is_here(model: str) -> bool:
+    """Whether a hub id or `package:NAME` loads without a download: the package is installed, the weights cached."""
+    if model.startswith("package:"):
+        return importlib.util.find_spec(model.removeprefix("package:")) is not None
+    return any(isinstance(try_to_load_from_cache(model, name), str) for name in WEIGHTS)
 
 
 def find(source: Source, name: str) -> Path | None:

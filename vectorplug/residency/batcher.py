@@ -46,12 +46,14 @@ class Leased(Protocol):
 class BatcherStats:
     """What waits, how many batches ran, and the rates of the last of them (0.0 before the first).
 
-    `queue_tokens` is exact for tokenized texts, others count as many tokens as a text has on average. `forward_busy`
-    is the share of the time, from the first to the last of these batches, that forward passes took.
+    `queue_tokens` is exact for tokenized texts, others count as many tokens as a text has on average. `queue_seconds`
+    is how long the oldest text waits. `forward_busy` is the share of the time, from the first to the last of these
+    batches, that forward passes took.
     """
 
     queue_texts: int
     queue_tokens: int
+    queue_seconds: float
     batches: int
     tokens_a_batch: float
     tokens_a_second: float
@@ -64,7 +66,7 @@ class Batcher:
     `lease` gives the model for the length of one batch: `lambda: cache.lease(name)`, or, for an encoder that stays,
     `lambda: nullcontext(encoder)`. `fde` folds token vectors, off the forward thread. A forward pass takes at most
     `batch_tokens` tokens (None: as many as the model says), counted after tokenizing and truncation, or one text that
-    is longer. While `queue_tokens` or more tokens wait, no request is taken.
+    is longer. While `queue_tokens` or more tokens wait, no request is taken; one of more than `request_tokens` fails.
 
     A batch is made in the moment that the forward thread is free, of what waits then: a request runs at once where
     nothing else does, and batches fill by what piles up during a forward pass. Nothing is held back to fill them.
@@ -82,13 +84,16 @@ class Batcher:
         fde: Compressor | None = None,
         batch_tokens: int | None = None,
         queue_tokens: int = QUEUE_TOKENS,
+        request_tokens: int | None = None,
     ) -> None:
-        for name, value in (("batch_tokens", batch_tokens), ("queue_tokens", queue_tokens)):
+        limits = {"batch_tokens": batch_tokens, "queue_tokens": queue_tokens, "request_tokens": request_tokens}
+        for name, value in limits.items():
             if value is not None and value < 1:
                 raise ConfigurationError(f"{name} is {value}, expected at least 1.")
         self._lease = lease
         self._fde = fde
         self._batch_tokens = batch_tokens
+        self._request_tokens = request_tokens
         self._room = WaitingRoom(queue_tokens)
         self._trace = Trace()
         self._behind: queue.Queue[tuple[Sequence[Ready], Piece | BaseException] | None] = queue.Queue(BATCHES_BEHIND)
@@ -101,14 +106,18 @@ class Batcher:
             thread.start()
         atexit.register(self.close)
 
-    def submit(self, texts: str | Sequence[str], role: Role, outputs: Sequence[Output]) -> Future[Encoded]:
+    def submit(
+        self, texts: str | Sequence[str], role: Role, outputs: Sequence[Output], *, truncate: bool = True
+    ) -> Future[Encoded]:
         """n texts (a single str is one) -> the future of Encoded of n, in order; `asyncio.wrap_future` awaits it.
 
         All `outputs` ("tokens", "fde", "dense") of a text come from one forward pass. `cancel()` works until the
         result is there, and removes what has not run. Raises OverloadedError at once where too much waits, InputError
-        for what is no text, ModelError after `close`. The future fails with the error of its own text or of the lease.
+        for what is no text, ModelError after `close`. The future fails with the error of its own text or of the lease,
+        without `truncate` with TooLongError for a text that would be cut.
         """
-        request = Request([texts] if isinstance(texts, str) else list(texts), role, outputs)
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        request = Request(texts, role, outputs, truncate=truncate, max_tokens=self._request_tokens)
         if "fde" in request.outputs and self._fde is None:
             raise ConfigurationError("outputs ask for 'fde' and this batcher was made with fde=None; give it one.")
         self._room.admit(request, self._seconds_for)
@@ -144,7 +153,7 @@ class Batcher:
         """The queue now, and the rates of the last batches."""
         texts, tokens = self._room.waiting()
         a_batch, a_second, busy = self._trace.rates()
-        return BatcherStats(texts, tokens, self._trace.forwards, a_batch, a_second, busy)
+        return BatcherStats(texts, tokens, self._room.oldest_seconds(), self._trace.forwards, a_batch, a_second, busy)
 
     def trace(self) -> list[Span]:
         """The last 1,024 pieces of work of the three threads, in the order in which they ended."""
@@ -175,6 +184,9 @@ class Batcher:
             if isinstance(outcome, BaseException):
                 self._room.fail_text(items[0], outcome)
             else:
+                for item, text in zip(items, outcome, strict=True):
+                    if (refusal := item.request.refusal(text)) is not None:
+                        self._room.fail_text(item, refusal)
                 self._room.put_ready(items, outcome)
 
     def _tokenized(self, model: Leased, items: Sequence[Raw]) -> list[TokenizedText]:
@@ -229,6 +241,7 @@ class Batcher:
                     fde=folded.get(i),
                     dense=piece.dense[i] if "dense" in request.outputs else None,
                     truncated=text.truncated,
+                    token_count=len(text),
                 )
                 if not request.settled and request.put(slot, vectors):
                     self._room.settle(request)

@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
@@ -81,6 +82,12 @@ class WaitingRoom:
         """(texts, tokens): exact where they are tokenized; the others count as many tokens as a text has on average."""
         with self._lock:
             return self._waiting()
+
+    def oldest_seconds(self) -> float:
+        """How long the oldest request that waits does so; 0.0 where none does."""
+        with self._lock:
+            first = min((request.submitted for request in self._requests()), default=None)
+        return 0.0 if first is None else time.monotonic() - first
 
     def wait_for_raw(self) -> bool:
         """Block until there is something to tokenize and not too much is; False once closed."""

@@ -1,0 +1,64 @@
+"""Our server as its clients meet it: on a real port of this machine, in a thread of the tests' process."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from vectorplug.residency.cache import ModelCache
+from vectorplug.server.app import create_app
+from vectorplug.server.auth import Keys
+from vectorplug.server.engine import Engine
+from vectorplug.server.limits import Limits
+from vectorplug.server.names import Names
+
+DEADLINE = 60
+
+
+@dataclass(frozen=True)
+class Running:
+    """`url` has no slash at its end; `app` is what runs there."""
+
+    url: str
+    port: int
+    app: FastAPI
+
+
+@contextmanager
+def serving(
+    models: Mapping[str, str], *, keys: tuple[str, ...] = (), max_body_bytes: int = 32 << 20, **limits: Any
+) -> Iterator[Running]:
+    """A server of `models` (the first is the default), ready; stopped, with its threads, at the end of the block."""
+    asked = {
+        "texts": 2048,
+        "request_tokens": 524_288,
+        "queue_tokens": 262_144,
+        "request_timeout": 60.0,
+        "truncate": False,
+        **limits,
+    }
+    bounds = Limits(keys=Keys(keys), **asked)
+    engine = Engine(ModelCache(device="cpu", dtype="float32"), Names(models), bounds)
+    app = create_app(engine, bounds, max_body_bytes=max_body_bytes)
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
+    thread = threading.Thread(target=server.run, args=([listening],), name="server")
+    thread.start()
+    try:
+        until = time.monotonic() + DEADLINE
+        while app.state.readiness.reason is not None:
+            assert time.monotonic() < until, app.state.readiness.reason
+            time.sleep(0.02)
+        yield Running(f"http://127.0.0.1:{port}", port, app)
+    finally:
+        server.should_exit = True
+        thread.join(DEADLINE)
+        listening.close()
+        assert not thread.is_alive()

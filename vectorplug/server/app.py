@@ -1,0 +1,96 @@
+"""The server as one ASGI application."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import numpy as np
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from vectorplug import __version__
+from vectorplug.errors import VectorplugError
+from vectorplug.maxsim import maxsim
+from vectorplug.multivectors import MultiVectors
+from vectorplug.server import health, root
+from vectorplug.server.engine import Engine
+from vectorplug.server.limits import Limits
+from vectorplug.server.problems import problem_of
+from vectorplug.server.readiness import Readiness
+from vectorplug.server.telemetry import EngineCollector, Metrics, Telemetry, count_problem
+from vectorplug.server.wire import cohere, infinity, jina, native, ollama, openai, qdrant, tei, voyage, weaviate
+
+__all__ = ["create_app"]
+
+logger = logging.getLogger(__name__)
+
+VENDORS = {
+    "/openai": openai,
+    "/cohere": cohere,
+    "/jina": jina,
+    "/voyage": voyage,
+    "/tei": tei,
+    "/infinity": infinity,
+    "/ollama": ollama,
+}
+# Those whose paths nobody else has.
+OWN = (native, weaviate, qdrant)
+
+
+def create_app(engine: Engine, limits: Limits, *, max_body_bytes: int) -> FastAPI:
+    """Every format, below its vendor's prefix and merged at the root; the default model is loaded at the start."""
+    metrics, readiness = Metrics(), Readiness()
+    metrics.registry.register(EngineCollector(engine))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.create_task(warm(engine, readiness))
+        yield
+        warming.cancel()
+        await engine.close()
+
+    app = FastAPI(
+        title="vectorplug",
+        version=__version__,
+        summary="Token vectors, FDEs, dense vectors and MaxSim reranking, in the formats of hosted APIs.",
+        lifespan=lifespan,
+        max_body_size=max_body_bytes,
+        redirect_slashes=False,
+    )
+    app.state.engine, app.state.limits = engine, limits
+    app.state.metrics, app.state.readiness = metrics, readiness
+    app.add_middleware(Telemetry, metrics=metrics)
+    app.add_exception_handler(Exception, refuse)
+    app.add_exception_handler(HTTPException, refuse)
+    app.include_router(health.open_router)
+    for module in OWN:
+        app.include_router(module.router, tags=[module.VENDOR.name])
+    app.include_router(root.router, tags=["root"])
+    for prefix, module in VENDORS.items():
+        app.include_router(module.router, tags=[module.VENDOR.name])
+        app.include_router(module.router, prefix=prefix, tags=[module.VENDOR.name])
+        app.include_router(module.shared, prefix=prefix, tags=[module.VENDOR.name])
+    return app
+
+
+async def warm(engine: Engine, readiness: Readiness) -> None:
+    """Load the default model and compile what it needs, before a request has to wait for it."""
+    try:
+        served = await engine.open(engine.names.wanted(None))
+        one = MultiVectors(np.ones((1, served.facts.token_dim), np.float32), [0, 1])
+        await asyncio.to_thread(lambda: (served.fde.encode_documents(one), maxsim(one, one)))
+    except VectorplugError as error:
+        readiness.reason = str(error)
+        logger.error("the default model cannot be served: %s", error)
+    else:
+        readiness.reason = None
+
+
+async def refuse(request: Request, error: Exception) -> Response:
+    """What no route has answered: unknown paths, and the routes that are no vendor's."""
+    problem = problem_of(error)
+    count_problem(request, problem)
+    return root.MERGED.refusal(problem, request.scope["state"]["request_id"])
