@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: demo test lint bench bench-models clean
+.PHONY: demo test lint bench bench-models bench-serving clean
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -35,6 +35,9 @@ bench: $(VENV)/installed
 bench-models: $(VENV)/installed
 	$(RUN)/python -m benchmarks.models
 	$(RUN)/python -m benchmarks.batching
+
+bench-serving: $(VENV)/installed
+	$(RUN)/python -m benchmarks.serving 120
 
 clean:
 	rm -rf $(VENV) .demo

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import checkpoints
 from corpus import FDE
+from qdrant_server import RunningQdrant, qdrant_server
 from serving import Running, serving
 
 from vectorplug.vectorizer import Vectorizer
@@ -40,3 +41,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def minilm() -> Vectorizer:
     """The same MiniLM in process: what every answer is compared with."""
     return Vectorizer("minilm", device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny ColBERT of random weights."""
+    return checkpoints.write_tiny_colbert(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def inferring_qdrant(server: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningQdrant]:
+    """A real Qdrant that asks our server for the vectors of texts."""
+    with qdrant_server(tmp_path_factory.mktemp("qdrant"), inference=f"{server.url}/infer") as running:
+        yield running

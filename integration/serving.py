@@ -11,6 +11,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
+from vectorplug.multivectors import MultiVectors
 from vectorplug.residency.cache import ModelCache
 from vectorplug.server.app import create_app
 from vectorplug.server.auth import Keys
@@ -32,10 +33,21 @@ class Running:
 
 @contextmanager
 def serving(
-    models: Mapping[str, str], *, keys: tuple[str, ...] = (), max_body_bytes: int = 32 << 20, **limits: Any
+    models: Mapping[str, str],
+    *,
+    keys: tuple[str, ...] = (),
+    cache: ModelCache | None = None,
+    stored: Mapping[str, MultiVectors] | None = None,
+    port: int = 0,
+    wait: bool = True,
+    **limits: Any,
 ) -> Iterator[Running]:
-    """A server of `models` (the first is the default), ready; stopped, with its threads, at the end of the block."""
+    """A server of `models` (the first is the default), stopped, with its threads, at the end of the block.
+
+    The default model is loaded already, unless `wait` is False.
+    """
     asked = {
+        "body_bytes": 32 << 20,
         "texts": 2048,
         "request_tokens": 524_288,
         "queue_tokens": 262_144,
@@ -44,16 +56,16 @@ def serving(
         **limits,
     }
     bounds = Limits(keys=Keys(keys), **asked)
-    engine = Engine(ModelCache(device="cpu", dtype="float32"), Names(models), bounds)
-    app = create_app(engine, bounds, max_body_bytes=max_body_bytes)
-    listening = socket.create_server(("127.0.0.1", 0))
+    engine = Engine(cache or ModelCache(device="cpu", dtype="float32"), Names(models), bounds)
+    app = create_app(engine, bounds, stored=stored)
+    listening = socket.create_server(("127.0.0.1", port))
     port = listening.getsockname()[1]
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
     thread = threading.Thread(target=server.run, args=([listening],), name="server")
     thread.start()
     try:
         until = time.monotonic() + DEADLINE
-        while app.state.readiness.reason is not None:
+        while (wait and app.state.readiness.reason is not None) or not server.started:
             assert time.monotonic() < until, app.state.readiness.reason
             time.sleep(0.02)
         yield Running(f"http://127.0.0.1:{port}", port, app)

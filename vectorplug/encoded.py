@@ -1,19 +1,20 @@
 """What one forward pass gives for n texts: token vectors, one FDE each, one dense vector each."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from vectorplug.errors import InputError
+from vectorplug.errors import ConfigurationError, InputError
 from vectorplug.multivectors import MultiVectors
 
-__all__ = ["OUTPUTS", "Encoded", "Output"]
+__all__ = ["OUTPUTS", "Encoded", "Output", "TokenDtype", "wanted_outputs"]
 
 Output = Literal["tokens", "fde", "dense"]
 OUTPUTS: tuple[Output, ...] = get_args(Output)
+TokenDtype = Literal["float32", "float16", "bfloat16", "int8"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,3 +89,15 @@ class Encoded:
         for name in ("truncated", "token_counts"):
             if (counts := getattr(self, name)) is not None:
                 yield name, counts
+
+
+def wanted_outputs(outputs: Sequence[Output] | None, dims: Mapping[Output, int]) -> tuple[Output, ...]:
+    """The `outputs` that a caller names, of those that a vectorizer of `dims` gives; all of them without."""
+    if outputs is None:
+        return tuple(dims)
+    unknown = [name for name in outputs if name not in OUTPUTS]
+    if unknown or not outputs or isinstance(outputs, str):
+        raise ConfigurationError(f"outputs is {outputs!r}, expected a sequence of {', '.join(OUTPUTS)}.")
+    if "fde" in outputs and "fde" not in dims:
+        raise ConfigurationError("outputs ask for 'fde' and this vectorizer was made with fde=None; use 'default'.")
+    return tuple(outputs)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tqdm.auto import tqdm
 
-from vectorplug.encoded import OUTPUTS, Encoded, Output
+from vectorplug.encoded import Encoded, Output, TokenDtype, wanted_outputs
 from vectorplug.errors import ConfigurationError, FingerprintError
 from vectorplug.muvera import Compressor, Muvera
 from vectorplug.texts import check_texts
@@ -15,11 +15,10 @@ from vectorplug.texts import check_texts
 if TYPE_CHECKING:
     from vectorplug.models.encoder import Encoder
     from vectorplug.models.tokenizing import Role
+    from vectorplug.remote import RemoteVectorizer
     from vectorplug.residency.cache import ModelCache
 
 __all__ = ["TokenDtype", "Vectorizer", "default_fde"]
-
-TokenDtype = Literal["float32", "float16", "bfloat16", "int8"]
 
 
 def default_fde(dim: int) -> Muvera:
@@ -73,6 +72,24 @@ class Vectorizer:
                 f"the FDE is made for tokens of {self._fde.dim} numbers, {model} gives {dim}: "
                 f"use dim={dim}, or fde='default'."
             )
+
+    @classmethod
+    def remote(
+        cls,
+        url: str,
+        model: str | None = None,
+        *,
+        fde: Compressor | Literal["default"] | None = "default",
+        api_key: str | None = None,
+        timeout: float = 300.0,
+    ) -> "RemoteVectorizer":
+        """A vectorizer of the same methods, whose model runs in the `vectorplug serve` at `url`.
+
+        Without `model` it is the server's default. `fde` "default" is the server's. See `RemoteVectorizer`.
+        """
+        from vectorplug.remote import RemoteVectorizer
+
+        return RemoteVectorizer(url, model, fde=fde, api_key=api_key, timeout=timeout)
 
     @property
     def model(self) -> str:
@@ -151,7 +168,7 @@ class Vectorizer:
         from vectorplug.models.options import check_options, shaped
 
         texts = [texts] if isinstance(texts, str) else list(texts)
-        wanted = self._checked_outputs(outputs)
+        wanted = wanted_outputs(outputs, self.dims)
         check_texts(texts)
         if batch_tokens is not None and batch_tokens < 1:
             raise ConfigurationError(f"batch_tokens is {batch_tokens}, expected at least 1.")
@@ -185,13 +202,3 @@ class Vectorizer:
                         f"{encoder.fingerprint}. Make the vectorizer again; vectors of the two cannot be mixed."
                     )
                 yield encoder
-
-    def _checked_outputs(self, outputs: Sequence[Output] | None) -> tuple[Output, ...]:
-        if outputs is None:
-            return tuple(self.dims)
-        unknown = [name for name in outputs if name not in OUTPUTS]
-        if unknown or not outputs or isinstance(outputs, str):
-            raise ConfigurationError(f"outputs is {outputs!r}, expected a sequence of {', '.join(OUTPUTS)}.")
-        if "fde" in outputs and self._fde is None:
-            raise ConfigurationError("outputs ask for 'fde' and this vectorizer was made with fde=None; use 'default'.")
-        return tuple(outputs)

@@ -21,7 +21,7 @@ from vectorplug.models.loading import Checkpoint, load, quiet
 from vectorplug.models.packed import PackedEncoder
 from vectorplug.models.piece import Piece
 from vectorplug.models.spans import merges_tokens, no_spans, spans, tails
-from vectorplug.models.tokenizing import Role, TokenizedText, tokenize
+from vectorplug.models.tokenizing import Role, TokenizedText, limit, tokenize
 from vectorplug.models.weights import HostWeights, empty, weight_bytes
 from vectorplug.multivectors import MultiVectors
 
@@ -116,6 +116,10 @@ class Encoder:
         """n texts as the model reads them, in order; `len` of each is its exact cost in tokens."""
         with self._tokenizing:
             return tokenize(self._model, texts, role)
+
+    def limit(self, role: Role) -> int:
+        """The most tokens that a text of that role may have; 0 where the checkpoint does not say."""
+        return limit(self._model, role)
 
     def spans(self, texts: Sequence[str], role: Role) -> list[npt.NDArray[np.int32]]:
         """n times int32 [tokens, 2]: characters [start, end) of the text that each of its token vectors stands for.

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
 
 from vectorplug.encoded import Encoded
 from vectorplug.errors import ConfigurationError
@@ -51,6 +49,10 @@ def _cut(vectors: npt.NDArray[Any], dimensions: int) -> npt.NDArray[np.float32]:
 
 
 def _pooled(tokens: MultiVectors, pool_factor: float) -> MultiVectors:
+    # Here: a client of a server cuts and checks as the server does, and waits for no torch.
+    import torch
+    from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
+
     pooling = HierarchicalTokenPooling(pool_factor)
     documents = [torch.from_numpy(np.array(document)) for document in tokens]
     return MultiVectors.from_list([pooled.numpy() for pooled in pooling.pool(documents)], dim=tokens.dim)

@@ -10,7 +10,7 @@ import torch
 from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 from torch import Tensor
 
-__all__ = ["Role", "TokenizedText", "prompt_of", "tokenize"]
+__all__ = ["Role", "TokenizedText", "limit", "prompt_of", "tokenize"]
 
 Role = Literal["query", "document"]
 
@@ -72,7 +72,7 @@ def _truncated(
 ) -> npt.NDArray[np.int64]:
     """int64 [n]: tokens that the limit cut off. Only a text that fills the limit can have lost any."""
     cut = np.zeros(len(texts), np.int64)
-    full = np.flatnonzero(lengths >= _limit(model[0], role)).tolist()
+    full = np.flatnonzero(lengths >= limit(model, role)).tolist()
     if full:
         tokenizer: Any = model.tokenizer
         prompt = prompt_of(model, role) or ""
@@ -81,8 +81,11 @@ def _truncated(
     return cut
 
 
-def _limit(transformer: Any, role: Role) -> int:
+def limit(model: MultiVectorEncoder | SentenceTransformer, role: Role) -> int:
     """The most tokens that a text of that role may have; 0 where the checkpoint does not say."""
+    transformer: Any = model[0]
+    if not hasattr(transformer, "query_expansion"):  # a bag of words
+        return 0
     expansion = transformer.query_expansion if role == "query" else None
     if expansion is not None and expansion["strategy"] == "fixed":
         return int(expansion["length"])

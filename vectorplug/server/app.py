@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -35,13 +35,17 @@ VENDORS = {
     "/tei": tei,
     "/infinity": infinity,
     "/ollama": ollama,
+    "/weaviate": weaviate,
 }
 # Those whose paths nobody else has.
-OWN = (native, weaviate, qdrant)
+OWN = (native, qdrant)
 
 
-def create_app(engine: Engine, limits: Limits, *, max_body_bytes: int) -> FastAPI:
-    """Every format, below its vendor's prefix and merged at the root; the default model is loaded at the start."""
+def create_app(engine: Engine, limits: Limits, *, stored: Mapping[str, MultiVectors] | None = None) -> FastAPI:
+    """Every format, below its vendor's prefix and merged at the root; the default model is loaded at the start.
+
+    `stored` are the token vectors that `/v1/score` may be asked for by name.
+    """
     metrics, readiness = Metrics(), Readiness()
     metrics.registry.register(EngineCollector(engine))
 
@@ -57,10 +61,11 @@ def create_app(engine: Engine, limits: Limits, *, max_body_bytes: int) -> FastAP
         version=__version__,
         summary="Token vectors, FDEs, dense vectors and MaxSim reranking, in the formats of hosted APIs.",
         lifespan=lifespan,
-        max_body_size=max_body_bytes,
         redirect_slashes=False,
+        # Weaviate's transformers and ollama clients send JSON without saying so.
+        strict_content_type=False,
     )
-    app.state.engine, app.state.limits = engine, limits
+    app.state.engine, app.state.limits, app.state.stored = engine, limits, stored or {}
     app.state.metrics, app.state.readiness = metrics, readiness
     app.add_middleware(Telemetry, metrics=metrics)
     app.add_exception_handler(Exception, refuse)

@@ -27,9 +27,9 @@ class Keys:
         return sum(hmac.compare_digest(key, offered.encode()) for key in self._keys) > 0
 
 
-def check_key(request: Request, keys: Keys) -> None:
-    """RefusedError as "unauthorized" where no header holds a key."""
-    if keys and not any(keys.open_to(offered) for offered in _offered(request)):
+def check_key(request: Request, keys: Keys, others: Sequence[str] = ()) -> None:
+    """RefusedError as "unauthorized" where neither a header nor one of `others` is a key."""
+    if keys and not any(keys.open_to(offered) for offered in [*_offered(request), *others]):
         raise RefusedError(
             "unauthorized",
             "no valid key: send one as `Authorization: Bearer KEY`, or as the password of the URL "

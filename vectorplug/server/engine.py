@@ -158,9 +158,10 @@ class Engine:
 
     def stats(self) -> tuple[CacheStats, Mapping[str, BatcherStats]]:
         """The cache and the batchers now; never waits."""
-        return self._cache.stats(), {name: served.batcher.stats() for name, served in self._opened().items()}
+        return self._cache.stats(), {name: served.batcher.stats() for name, served in self.opened().items()}
 
-    def _opened(self) -> Mapping[str, Served]:
+    def opened(self) -> Mapping[str, Served]:
+        """The models that have a batcher, by what `names` calls them."""
         return {
             name: opening.result()
             for name, opening in self._served.items()
@@ -170,7 +171,7 @@ class Engine:
     async def close(self) -> None:
         """Take nothing new, let running batches end, drop the models."""
         self._closed = True
-        for served in self._opened().values():
+        for served in self.opened().values():
             await asyncio.to_thread(served.batcher.close)
         self._cache.close()
 

@@ -15,13 +15,13 @@ DTYPES: tuple[Dtype, ...] = ("float", "int8", "uint8", "binary", "ubinary")
 
 # int8 spans so many standard deviations of a unit vector's numbers; what lies beyond is cut. One scale for every
 # vector of a size, queries and documents, today and tomorrow: only so are their products comparable.
-SPAN = 4.0
+SPAN = 5.0
 
 
 def as_dtype(vectors: Sequence[npt.NDArray[Any]], dtype: Dtype) -> list[npt.NDArray[Any]]:
     """n arrays [D] or [tokens, D] of float32 -> the same in float32, int8, uint8, or a bit a number [D / 8].
 
-    int8 is `round(x * 127 / limit)` with `limit` = 4 / sqrt(D), at most 1, for vectors of unit norm; uint8 is 128
+    int8 is `round(x * 127 / limit)` with `limit` = 5 / sqrt(D), at most 1, for vectors of unit norm; uint8 is 128
     more. Bits are set above 0, the first number highest; binary is ubinary - 128, as Cohere, Jina and Voyage do.
     """
     if dtype == "float":

@@ -19,6 +19,7 @@ async def livez() -> Response:
     return answer({"status": "alive"})
 
 
+@open_router.get("/health", include_in_schema=False)
 @open_router.get("/readyz")
 async def readyz(request: Request) -> Response:
     """200 once the models that are loaded at the start are there and until the server is told to stop."""

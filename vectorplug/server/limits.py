@@ -11,6 +11,7 @@ __all__ = ["Limits"]
 class Limits:
     """The operator's settings, as routes and engine use them.
 
+    body_bytes      in one request
     texts           in one request
     request_tokens  in one request, as the model reads them
     queue_tokens    that may wait for one model before requests are turned away
@@ -19,6 +20,7 @@ class Limits:
     """
 
     keys: Keys
+    body_bytes: int
     texts: int
     request_tokens: int
     queue_tokens: int

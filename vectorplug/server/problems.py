@@ -1,6 +1,6 @@
 """What went wrong, before any vendor's format: one `Problem` for every error that a request can meet."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fastapi.exceptions import RequestValidationError
@@ -13,13 +13,14 @@ from vectorplug.errors import (
     ModelNotFoundError,
     OverloadedError,
     TooLongError,
+    VectorplugError,
 )
 
-__all__ = ["Kind", "Problem", "RefusedError", "problem_of"]
+__all__ = ["FORMAT", "Kind", "Problem", "RefusedError", "problem_of"]
 
 Kind = Literal[
     "invalid", "empty", "too_long", "too_large", "unauthorized", "model_not_found", "not_found", "method_not_allowed",
-    "media_type", "overloaded", "timeout", "unavailable", "internal",
+    "media_type", "not_acceptable", "conflict", "overloaded", "timeout", "unavailable", "internal",
 ]  # fmt: skip
 
 STATUS: dict[Kind, int] = {
@@ -32,11 +33,15 @@ STATUS: dict[Kind, int] = {
     "not_found": 404,
     "method_not_allowed": 405,
     "media_type": 415,
+    "not_acceptable": 406,
+    "conflict": 409,
     "overloaded": 429,
     "timeout": 504,
     "unavailable": 503,
     "internal": 500,
 }
+# Tags of formats that share a path begin so; they stand in the places of errors and mean nothing to a client.
+FORMAT = "format:"
 EMPTY = ("too_short", "string_too_short")
 # How soon to try again a server that cannot load a model or has no memory for it just now.
 RETRY_SECONDS = 5.0
@@ -46,7 +51,8 @@ RETRY_SECONDS = 5.0
 class Problem:
     """`message` is for a person; `param` the field of the request; `retry_after` in seconds.
 
-    `tokens` and `limit` are set for "too_long".
+    `tokens` and `limit` are set for "too_long". `exception` is the class of an error of our own, `index` the text or
+    document that it is about.
     """
 
     kind: Kind
@@ -55,6 +61,8 @@ class Problem:
     retry_after: float | None = None
     tokens: int | None = None
     limit: int | None = None
+    exception: str | None = None
+    index: int | None = None
 
     @property
     def status(self) -> int:
@@ -72,6 +80,13 @@ class RefusedError(Exception):
 
 def problem_of(error: Exception) -> Problem:
     """The problem that an error is; "internal" for one that nobody foresaw, whose message is not the client's."""
+    problem = _problem_of(error)
+    if isinstance(error, VectorplugError):
+        return replace(problem, exception=type(error).__name__, index=getattr(error, "index", None))
+    return problem
+
+
+def _problem_of(error: Exception) -> Problem:
     match error:
         case RefusedError():
             return error.problem
@@ -101,7 +116,8 @@ def _invalid(error: RequestValidationError) -> Problem:
     # Of a union, every type that was tried complains; what is empty was of the right one.
     first = next((e for e in found if e["type"] in EMPTY), found[0])
     # Of a union, the place names the types that were tried, too: a client knows fields and positions.
-    place = [str(p) for i, p in enumerate(first["loc"][1:]) if i == 0 or isinstance(p, int)]
+    loc = [part for part in first["loc"][1:] if not str(part).startswith(FORMAT)]
+    place = [str(p) for i, p in enumerate(loc) if i == 0 or isinstance(p, int)]
     if first["type"] == "json_invalid":
         return Problem("invalid", f"the body is not JSON: {first.get('ctx', {}).get('error', first['msg'])}.")
     if first["type"] == "missing" and not place:
@@ -117,7 +133,5 @@ def _of_http(error: HTTPException) -> Problem:
             return Problem("not_found", "there is nothing at this path; /docs lists what this server answers.")
         case 405:
             return Problem("method_not_allowed", "this path does not take that method; /docs lists them.")
-        case 413:
-            return Problem("too_large", "the body is larger than this server takes; send fewer texts at once.")
         case _:
             return Problem("invalid", str(error.detail))

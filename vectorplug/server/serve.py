@@ -1,7 +1,9 @@
 """Run the server: settings in, checked for what must not be, then uvicorn until SIGTERM."""
 
 import ipaddress
+import signal
 import socket
+import sys
 
 import uvicorn
 
@@ -12,6 +14,7 @@ from vectorplug.server.auth import Keys
 from vectorplug.server.engine import Engine
 from vectorplug.server.limits import Limits
 from vectorplug.server.names import Names
+from vectorplug.server.stored import open_stored
 from vectorplug.server.telemetry import configure_logs
 from vectorplug.settings import Settings
 
@@ -32,6 +35,7 @@ def serve(settings: Settings, default_model: str) -> None:
     configure_logs()
     limits = Limits(
         keys=Keys(keys),
+        body_bytes=settings.max_body_bytes,
         texts=settings.max_texts,
         request_tokens=settings.max_request_tokens,
         queue_tokens=settings.queue_tokens,
@@ -40,7 +44,10 @@ def serve(settings: Settings, default_model: str) -> None:
     )
     cache = ModelCache(device=settings.device, dtype=settings.dtype)
     engine = Engine(cache, Names({default_model: default_model, **settings.allow_models}), limits)
-    app = create_app(engine, limits, max_body_bytes=settings.max_body_bytes)
+    app = create_app(engine, limits, stored=open_stored(settings.vectors))
+    # uvicorn raises the signal that ended it once more, when all is done: that is no failure.
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, lambda *_: sys.exit(0))
     uvicorn.run(
         app,
         host=settings.host,

@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vectorplug.server.auth import check_key
+from vectorplug.server.auth import Keys, check_key
 from vectorplug.server.problems import Kind, Problem, RefusedError, problem_of
 from vectorplug.server.seen import current
 from vectorplug.server.telemetry import count_problem
@@ -31,13 +31,15 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 class Vendor:
     """`body` draws an error as the vendor does, given the request's id; `statuses` are the vendor's own HTTP statuses.
 
-    `headers` are sent with every answer.
+    `headers` are sent with every answer. `key_in_body` is the field of the body that may hold the key, where a client
+    has no header for it.
     """
 
     name: str
     body: Callable[[Problem, str], Mapping[str, Any]]
     statuses: Mapping[Kind, int] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    key_in_body: str | None = None
 
     def refusal(self, problem: Problem, request_id: str) -> Response:
         """The error as this vendor's SDKs read it."""
@@ -63,8 +65,23 @@ def router_of(vendor: Vendor) -> APIRouter:
     return APIRouter(route_class=type(f"{vendor.name.title()}Route", (VendorRoute,), {"vendor": vendor}))
 
 
-class JsonRequest(Request):
-    """A request whose JSON is parsed by orjson: faster, and bounded in depth."""
+class BoundedRequest(Request):
+    """A request whose body has a limit, and whose JSON is parsed by orjson: faster, and bounded in depth."""
+
+    async def body(self) -> bytes:
+        """All of it; RefusedError where it is too large, before it is in memory."""
+        # FastAPI has such a limit, and answers in plain text where the length is announced; SDKs want their own JSON.
+        if not hasattr(self, "_body"):
+            most = self.app.state.limits.body_bytes
+            if int(self.headers.get("content-length", "0")) > most:
+                raise _too_large(most)
+            held = bytearray()
+            async for chunk in self.stream():
+                held += chunk
+                if len(held) > most:
+                    raise _too_large(most)
+            self._body = bytes(held)
+        return self._body
 
     async def json(self) -> Any:
         """The body; json.JSONDecodeError where it is none."""
@@ -84,7 +101,7 @@ class VendorRoute(APIRoute):
             if (seen := current.get()) is not None:
                 seen.format = self.vendor.name
             try:
-                response = await _answered(handle, JsonRequest(request.scope, request.receive))
+                response = await _answered(handle, BoundedRequest(request.scope, request.receive), self.vendor)
             except Exception as error:  # every error becomes an answer, the unforeseen ones with a log
                 problem = problem_of(error)
                 count_problem(request, problem)
@@ -97,11 +114,15 @@ class VendorRoute(APIRoute):
         return guarded
 
 
-async def _answered(handle: Handler, request: JsonRequest) -> Response:
+def _too_large(most: int) -> RefusedError:
+    return RefusedError("too_large", f"the body is larger than the {most:,} bytes that this server takes at once.")
+
+
+async def _answered(handle: Handler, request: BoundedRequest, vendor: Vendor) -> Response:
     """The handler's answer, in time and while the client is there; what it began is cancelled otherwise."""
     limits = request.app.state.limits
     async with asyncio.timeout(limits.request_timeout):
-        check_key(request, limits.keys)
+        await _check_key(request, limits.keys, vendor.key_in_body)
         if request.headers.get("content-encoding", "identity") != "identity":
             raise RefusedError("media_type", "compressed bodies are not read here: send it without Content-Encoding.")
         await request.body()
@@ -115,3 +136,23 @@ async def _answered(handle: Handler, request: JsonRequest) -> Response:
         finally:
             work.cancel()
             gone.cancel()
+
+
+async def _check_key(request: BoundedRequest, keys: Keys, field: str | None) -> None:
+    """RefusedError where no header holds a key and the body does not either; it is read only if it may hold one."""
+    try:
+        check_key(request, keys)
+    except RefusedError:
+        if field is None:
+            raise
+        check_key(request, keys, await _strings_at(request, field))
+
+
+async def _strings_at(request: BoundedRequest, field: str) -> list[str]:
+    """The string in this field of the body, if there is one."""
+    try:
+        body = await request.json()
+    except ValueError:
+        return []
+    value = body.get(field) if isinstance(body, dict) else None
+    return [value] if isinstance(value, str) else []

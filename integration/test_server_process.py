@@ -1,0 +1,158 @@
+"""The server as a process: how it starts, how it stops under load, and ten thousand bodies that nobody should send."""
+
+import gzip
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from serve_process import ServeProcess, serve_process
+
+MALFORMED = 10_000
+CLIENTS = 8
+# What ten thousand refusals may leave behind: allocators keep some of what they got.
+GROWTH = 64 << 20
+DEADLINE = 60
+
+
+def test_it_refuses_to_let_everybody_in(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "vectorplug.cli", "serve", "--model", "minilm", "--host", "0.0.0.0"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, cwd=tmp_path, check=False)
+    assert ended.returncode == 1
+    assert "0.0.0.0" in ended.stderr
+    assert "--api-key" in ended.stderr
+
+
+def test_sigterm_under_load_finishes_what_was_accepted(tmp_path: Path) -> None:
+    texts = [f"number {i} of some words that take a moment to be read by the model" for i in range(200)]
+    with serve_process(tmp_path / "log", "--model", "minilm") as server, ThreadPoolExecutor(16) as pool:
+        body = {"model": "minilm", "input": texts}
+        asked = [pool.submit(httpx.post, server.url + "/v1/embeddings", json=body, timeout=120) for _ in range(16)]
+        until = time.monotonic() + DEADLINE
+        while _queue(server) < 1000:
+            assert time.monotonic() < until
+        server.process.send_signal(signal.SIGTERM)
+        answers = [answer.result() for answer in asked]
+        assert [answer.status_code for answer in answers] == [200] * 16
+        assert {len(answer.json()["data"]) for answer in answers} == {200}
+        assert server.process.wait(DEADLINE) == 0
+        with pytest.raises(httpx.TransportError):
+            httpx.get(server.url + "/livez")
+
+
+def _queue(server: ServeProcess) -> float:
+    lines = httpx.get(server.url + "/metrics").text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("vectorplug_queue_texts{"))
+
+
+def test_malformed_bodies_cost_nothing_but_an_answer(tmp_path: Path) -> None:
+    with serve_process(tmp_path / "log", "--model", "minilm") as server:
+        paths = [
+            path
+            for path, methods in httpx.get(server.url + "/openapi.json").json()["paths"].items()
+            if "post" in methods and "{" not in path
+        ]
+        assert len(paths) > 10
+        good = _good(server)
+        _send(server, paths, range(2000))
+        before = server.resident_bytes()
+        statuses = _send(server, paths, range(2000, 2000 + MALFORMED))
+        grown = server.resident_bytes() - before
+        assert sum(statuses.values()) == MALFORMED
+        assert not [status for status in statuses if status >= 500], statuses
+        assert grown < GROWTH, f"{grown:,} bytes more after {MALFORMED} bodies"
+        assert _good(server) == good
+
+
+def _good(server: ServeProcess) -> Any:
+    answer = httpx.post(server.url + "/v1/embeddings", json={"model": "minilm", "input": "a cat"}, timeout=DEADLINE)
+    assert answer.status_code == 200
+    return answer.json()["data"]
+
+
+def _send(server: ServeProcess, paths: list[str], seeds: range) -> Counter[int]:
+    """The statuses of one malformed body for each seed, over a few connections at once."""
+
+    def some(own: range) -> Counter[int]:
+        found: Counter[int] = Counter()
+        with httpx.Client(base_url=server.url, timeout=DEADLINE) as client:
+            for seed in own:
+                chance = random.Random(seed)
+                content, headers = malformed(chance)
+                found[client.post(chance.choice(paths), content=content, headers=headers).status_code] += 1
+        return found
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        return sum(pool.map(some, [seeds[i::CLIENTS] for i in range(CLIENTS)]), Counter())
+
+
+FIELDS = (
+    "input",
+    "texts",
+    "inputs",
+    "query",
+    "documents",
+    "model",
+    "dimensions",
+    "text",
+    "config",
+    "vectors",
+    "passages",
+)
+ODD: tuple[Callable[[random.Random], Any], ...] = (
+    lambda _: None,
+    lambda _: True,
+    lambda _: -1,
+    lambda _: 10**30,
+    lambda _: 1e308,
+    lambda _: {},
+    lambda _: [],
+    lambda _: [[]],
+    lambda _: [None],
+    lambda _: {"a": {"b": [1, "2", None]}},
+    lambda chance: [chance.random()] * 50,
+    lambda _: "\0",
+    lambda _: "x" * 10_000,
+    lambda _: ["x"] * 5000,
+    lambda _: "minilm",
+    lambda _: "minilm:tokens:nothing",
+    lambda _: "../../etc/passwd",
+)
+
+
+def malformed(chance: random.Random) -> tuple[bytes, dict[str, str]]:
+    """A body that breaks some rule, and its headers; hardly ever one that happens to be good."""
+    body = {name: chance.choice(ODD)(chance) for name in chance.sample(FIELDS, chance.randrange(1, 6))}
+    text = json.dumps(body)
+    content = chance.choice(BREAKS)(chance, text)
+    kind = chance.choice(("application/json",) * 8 + ("text/plain", "application/msgpack", "multipart/form-data"))
+    headers = {"content-type": kind}
+    if chance.random() < 0.05:
+        headers["content-encoding"] = chance.choice(("gzip", "br", "deflate"))
+    return content, headers
+
+
+BREAKS: tuple[Callable[[random.Random, str], bytes], ...] = (
+    lambda _, text: text.encode(),
+    lambda chance, text: text.encode()[: chance.randrange(len(text))],
+    lambda _, text: text.encode("utf-16"),
+    lambda _, text: text.replace("x", "\xff").encode("latin-1"),
+    lambda _, text: text.replace('"', '"\\ud800', 1).encode(),
+    lambda chance, _: b"[" * chance.choice((10, 1000, 100_000)),
+    lambda _, __: b'{"input":' * 5000 + b"1" + b"}" * 5000,
+    lambda _, __: b'{"model":"minilm","input":' + b"9" * 5000 + b"}",
+    lambda _, __: b'{"model":"minilm","input":NaN}',
+    lambda _, __: b'{"model":"minilm","input":["a"],"dimensions":1e400}',
+    lambda _, __: gzip.compress(b"0" * 1_000_000),
+    lambda chance, _: chance.randbytes(200),
+    lambda _, __: b"",
+)
