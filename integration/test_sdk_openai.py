@@ -1,5 +1,7 @@
 """OpenAI's own SDK, unmodified, pointed at our server."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import openai
 import pytest
@@ -11,8 +13,9 @@ TEXTS = ["a cat sat on the mat", "Überlandflug über Köln", "x"]
 
 
 @pytest.fixture
-def client(server: Running) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{server.url}/openai/v1", api_key="anything", max_retries=0)
+def client(server: Running) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{server.url}/openai/v1", api_key="anything", max_retries=0) as opened:
+        yield opened
 
 
 def test_embeddings_are_the_models_own_and_count_its_tokens(client: openai.OpenAI, minilm: Vectorizer) -> None:
@@ -68,10 +71,12 @@ def test_a_text_that_is_too_long_is_refused_with_both_numbers(client: openai.Ope
 def test_a_key_is_asked_for() -> None:
     with serving({"minilm": "minilm"}, keys=("first", "second")) as closed:
         for key in ("first", "second"):
-            opened = openai.OpenAI(base_url=f"{closed.url}/openai/v1", api_key=key)
-            assert len(opened.embeddings.create(model="minilm", input="x").data) == 1
-        wrong = openai.OpenAI(base_url=f"{closed.url}/openai/v1", api_key="firs")
-        with pytest.raises(openai.AuthenticationError) as caught:
+            with openai.OpenAI(base_url=f"{closed.url}/openai/v1", api_key=key) as opened:
+                assert len(opened.embeddings.create(model="minilm", input="x").data) == 1
+        with (
+            openai.OpenAI(base_url=f"{closed.url}/openai/v1", api_key="firs") as wrong,
+            pytest.raises(openai.AuthenticationError) as caught,
+        ):
             wrong.embeddings.create(model="minilm", input="x")
         assert caught.value.code == "invalid_api_key"
 

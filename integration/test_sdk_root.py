@@ -32,32 +32,34 @@ def dense(minilm: Vectorizer) -> np.ndarray:
 
 
 def test_openai(server: Running, dense: np.ndarray) -> None:
-    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="x", max_retries=0)
-    reply = client.embeddings.create(model="minilm", input=TEXTS)
-    np.testing.assert_allclose([row.embedding for row in reply.data], dense, atol=1e-5)
-    assert client.models.list().data[0].id == "minilm"
-    with pytest.raises(openai.NotFoundError) as missing:
-        client.embeddings.create(model="nope", input="x")
-    assert missing.value.code == "model_not_found"
-    with pytest.raises(openai.BadRequestError) as empty:
-        client.embeddings.create(model="minilm", input=["a", ""])
-    assert empty.value.param == "input.1"
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="x", max_retries=0) as client:
+        reply = client.embeddings.create(model="minilm", input=TEXTS)
+        np.testing.assert_allclose([row.embedding for row in reply.data], dense, atol=1e-5)
+        assert client.models.list().data[0].id == "minilm"
+        with pytest.raises(openai.NotFoundError) as missing:
+            client.embeddings.create(model="nope", input="x")
+        assert missing.value.code == "model_not_found"
+        with pytest.raises(openai.BadRequestError) as empty:
+            client.embeddings.create(model="minilm", input=["a", ""])
+        assert empty.value.param == "input.1"
 
 
 def test_cohere_in_both_versions(server: Running, dense: np.ndarray, relevance: np.ndarray) -> None:
-    second = cohere.ClientV2(api_key="x", base_url=server.url)
-    embedded = second.embed(
-        model="minilm", texts=TEXTS, input_type="search_document", embedding_types=["float"]
-    ).embeddings.float_
-    np.testing.assert_allclose(embedded, dense, atol=1e-5)
-    first = cohere.Client(api_key="x", base_url=server.url)
-    for client in (first, second):
-        ranked = client.rerank(model="minilm", query=QUERY, documents=TEXTS, top_n=2).results
-        assert [result.index for result in ranked] == np.argsort(-relevance)[:2].tolist()
-        np.testing.assert_allclose(ranked[0].relevance_score, relevance.max(), atol=1e-5)
-    assert "minilm" in [model.name for model in first.models.list().models]
-    with pytest.raises(cohere.NotFoundError, match="nope"):
-        first.rerank(model="nope", query=QUERY, documents=TEXTS)
+    with (
+        cohere.Client(api_key="x", base_url=server.url, max_retries=0) as first,
+        cohere.ClientV2(api_key="x", base_url=server.url, max_retries=0) as second,
+    ):
+        embedded = second.embed(
+            model="minilm", texts=TEXTS, input_type="search_document", embedding_types=["float"]
+        ).embeddings.float_
+        np.testing.assert_allclose(embedded, dense, atol=1e-5)
+        for client in (first, second):
+            ranked = client.rerank(model="minilm", query=QUERY, documents=TEXTS, top_n=2).results
+            assert [result.index for result in ranked] == np.argsort(-relevance)[:2].tolist()
+            np.testing.assert_allclose(ranked[0].relevance_score, relevance.max(), atol=1e-5)
+        assert "minilm" in [model.name for model in first.models.list().models]
+        with pytest.raises(cohere.NotFoundError, match="nope"):
+            first.rerank(model="nope", query=QUERY, documents=TEXTS)
 
 
 def test_voyage(server: Running, dense: np.ndarray, relevance: np.ndarray) -> None:

@@ -51,12 +51,7 @@ Several = Field(min_length=1, max_length=2048, fail_fast=True)
 class EmbeddingRequest(BaseModel):
     """Texts to embed; token ids are taken where tiktoken can turn them into text again."""
 
-    input: (
-        Text
-        | Annotated[list[Text], Several]
-        | Annotated[list[int], Several]
-        | Annotated[list[list[int]], Several]
-    )
+    input: Text | Annotated[list[Text], Several] | Annotated[list[int], Several] | Annotated[list[list[int]], Several]
     model: str
     dimensions: Annotated[int, Field(ge=1)] | None = None
     encoding_format: Literal["float", "base64"] = "float"
