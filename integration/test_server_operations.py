@@ -250,9 +250,11 @@ def test_logs_and_metrics_hold_no_text_of_users(tiny_model: Path, monkeypatch: p
         assert ask(server, "xyzzy is secret").status_code == 200
         assert ask(server, ["xyzzy is secret", ""]).status_code == 400
         assert ask(server, "xyzzy " * 5000).status_code == 400
+        assert httpx.get(server.url + "/livez").status_code == 200
         metrics = httpx.get(server.url + "/metrics").text
     asked = [line for line in lines if line.get("route") == "/v1/embeddings"]
     assert [line["status"] for line in asked] == [200, 400, 400]
+    assert not [line for line in lines if line.get("route") == "/livez"]
     assert asked[0]["texts"] == 1
     assert asked[0]["tokens"] > 2
     assert all(line["request_id"] for line in asked)
@@ -285,3 +287,11 @@ def test_unknown_paths_and_methods_answer_in_a_shape_that_every_sdk_reads(server
         assert answer.status_code == status
         body = answer.json()
         assert body["detail"] == body["message"] == body["error"]["message"]
+
+
+def test_json_is_read_without_a_content_type(server: Running) -> None:
+    # Weaviate's clients for containers and for Ollama send none.
+    text = json.dumps({"text": "a cat", "config": {}})
+    found = httpx.post(server.url + "/vectors", content=text, headers={"content-type": ""})
+    assert found.status_code == 200
+    assert found.json()["dims"] == 384

@@ -26,6 +26,8 @@ __all__ = ["EngineCollector", "Metrics", "Telemetry", "configure_logs", "count_p
 
 # A request's id may come from outside: it goes into logs and headers, so only harmless ones are kept.
 REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+# Asked every few seconds by whoever watches: only their failures are worth a line.
+PROBES = ("/livez", "/readyz", "/health", "/.well-known/ready", "/.well-known/live")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -135,19 +137,20 @@ class Telemetry:
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "unknown")
             self._metrics.record(route, status, seconds, seen)
-            self._log.info(
-                "request",
-                request_id=request_id,
-                method=scope["method"],
-                format=seen.format,
-                route=route,
-                status=status,
-                ms=round(seconds * 1000, 1),
-                model=seen.model,
-                texts=seen.texts,
-                tokens=seen.tokens,
-                truncated=seen.truncated,
-            )
+            if status >= 300 or route not in PROBES:
+                self._log.info(
+                    "request",
+                    request_id=request_id,
+                    method=scope["method"],
+                    format=seen.format,
+                    route=route,
+                    status=status,
+                    ms=round(seconds * 1000, 1),
+                    model=seen.model,
+                    texts=seen.texts,
+                    tokens=seen.tokens,
+                    truncated=seen.truncated,
+                )
 
 
 def count_problem(request: Request, problem: Problem) -> None:

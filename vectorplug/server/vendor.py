@@ -23,6 +23,7 @@ __all__ = ["Vendor", "answer", "router_of"]
 logger = logging.getLogger(__name__)
 
 CLIENT_GONE = 499
+STOPPING = Problem("unavailable", "this server is stopping: ask another one, or this one later.", retry_after=5.0)
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -108,6 +109,9 @@ class VendorRoute(APIRoute):
                 if problem.kind == "internal":
                     logger.exception("a request failed", exc_info=error)
                 response = self.vendor.refusal(problem, request.scope["state"]["request_id"])
+            except asyncio.CancelledError:
+                # The time that running requests have after SIGTERM is over; this one still gets its answer.
+                response = self.vendor.refusal(STOPPING, request.scope["state"]["request_id"])
             response.headers.update(self.vendor.headers)
             return response
 
