@@ -21,7 +21,7 @@ __all__ = ["VARIABLE", "WeaviateServer", "weaviate_server"]
 VARIABLE = "VECTORPLUG_TEST_WEAVIATE_URL"
 HOW = (
     f"no Weaviate: set {VARIABLE} to one that runs (http://localhost:8080?grpc_port=50051), or have the program "
-    "`weaviate` on PATH, which `go build -o weaviate ./cmd/weaviate-server` makes in a checkout of weaviate/weaviate."
+    "`weaviate` on PATH."
 )
 # A module waits up to two minutes for its service.
 DEADLINE = 150

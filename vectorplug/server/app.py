@@ -70,10 +70,10 @@ def create_app(engine: Engine, limits: Limits, *, stored: Mapping[str, MultiVect
     app.add_middleware(Telemetry, metrics=metrics)
     app.add_exception_handler(Exception, refuse)
     app.add_exception_handler(HTTPException, refuse)
+    app.include_router(root.router, tags=["root"])  # first, because routes are tried in order
     app.include_router(health.open_router)
     for module in OWN:
         app.include_router(module.router, tags=[module.VENDOR.name])
-    app.include_router(root.router, tags=["root"])
     for prefix, module in VENDORS.items():
         app.include_router(module.router, tags=[module.VENDOR.name])
         app.include_router(module.router, prefix=prefix, tags=[module.VENDOR.name])

@@ -36,6 +36,8 @@ def error_body(problem: Problem, _: str) -> dict[str, Any]:
             f"This model's maximum context length is {problem.limit} tokens, however you requested {problem.tokens} "
             "tokens. Please reduce your prompt."
         )
+    if problem.kind == "overloaded":  # a phrase by which clients know that the same request may come again
+        message = f"Rate limit reached: {message}"
     kind = TYPES.get(problem.kind, "invalid_request_error" if problem.status < 500 else "server_error")
     return {"error": {"message": message, "type": kind, "param": problem.param, "code": CODES.get(problem.kind, kind)}}
 
