@@ -156,7 +156,13 @@ def write_tiny_dense(
 
 
 def write_tiny_colbert(
-    folder: Path, limit: int = 64, seed: int = 0, *, family: str = "bert", pool_factor: int | None = None
+    folder: Path,
+    limit: int = 64,
+    seed: int = 0,
+    *,
+    family: str = "bert",
+    pool_factor: int | None = None,
+    masked: bool = True,
 ) -> Path:
     """sentence-transformers' late-interaction layout: markers, expansion to 16, a projection to 16, no punctuation."""
     write_backbone(folder, limit, seed, family)
@@ -167,6 +173,8 @@ def write_tiny_colbert(
         "2_MultiVectorMask": f"{late}.multi_vector_mask.MultiVectorMask",
         "3_Normalize": f"{base}.normalize.Normalize",
     }
+    if not masked:
+        del modules["2_MultiVectorMask"]
     if pool_factor is not None:
         modules["4_Pooling"] = f"{late}.token_pooling.HierarchicalTokenPooling"
         write_json(folder / "4_Pooling" / "config.json", {"pool_factor": pool_factor})

@@ -48,6 +48,20 @@ def test_late_interaction_equals_the_library(tmp_path: Path, family: str, role: 
 
 
 @pytest.mark.parametrize("role", ["query", "document"])
+def test_expansion_tokens_have_a_vector_only_where_a_mask_brings_them_back(tmp_path: Path, role: str) -> None:
+    folder = checkpoints.write_tiny_colbert(tmp_path / "model", masked=False)
+    vectorizer = Vectorizer(str(folder), device="cpu", dtype="float32")
+    assert vectorizer._encoder.is_packed
+    model = MultiVectorEncoder(str(folder), device="cpu", model_kwargs={"dtype": torch.float32})
+    expected = getattr(model, f"encode_{role}")(TEXTS, convert_to_numpy=True)
+    found = getattr(vectorizer, f"encode_{role}")(TEXTS).tokens
+    assert found.lengths.tolist() == [len(tokens) for tokens in expected]
+    assert min(cosines(ours, theirs).min() for ours, theirs in zip(found, expected, strict=True)) > LEAST_COSINE
+    spans = vectorizer._encoder.spans(TEXTS, role)
+    assert [len(rows) for rows in spans] == found.lengths.tolist()
+
+
+@pytest.mark.parametrize("role", ["query", "document"])
 @pytest.mark.parametrize("family", sorted(checkpoints.BACKBONES))
 def test_a_dense_model_equals_the_library(tmp_path: Path, family: str, role: str) -> None:
     prompts = {"query": "question: ", "document": ""}

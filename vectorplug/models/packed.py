@@ -38,6 +38,7 @@ class PackedEncoder:
         self._dense_dim = checkpoint.dense_dim
         self._token_head = checkpoint.token_head
         self._tail = list(self._model)[1:]
+        self._has_mask = any(isinstance(module, MultiVectorMask) for module in self._tail)
         # Any: torch types a module's every attribute as Tensor or Module.
         self._backbone: Any = checkpoint.backbone
         self._backbone.set_attn_implementation(NAME)
@@ -130,17 +131,23 @@ class PackedEncoder:
     def _features(self, texts: Sequence[TokenizedText], hidden: Tensor, pack: Pack) -> dict[str, Any]:
         """What the library's modules after the transformer read, for one packed row."""
         ids = self._row([text.ids for text in texts])
-        # All ones: expansion tokens, which attention left out as keys, are scored like any other.
         features: dict[str, Any] = {
             "token_embeddings": hidden,
             "input_ids": ids,
-            "attention_mask": torch.ones_like(ids),
+            "attention_mask": self._row([self._scored(text) for text in texts]),
         }
         if not self._is_multi_vector:
             features["cu_seq_lens_q"] = torch.tensor([0, *accumulate(pack.lengths)], device=hidden.device)
         if texts[0].prompt_length is not None:
             features["prompt_length"] = texts[0].prompt_length
         return features
+
+    def _scored(self, text: TokenizedText) -> Tensor:
+        """int64 [length]: 1 for the tokens that get a vector, before the checkpoint's own mask.
+
+        Expansion tokens, which attention left out as keys, do where that mask brings them back.
+        """
+        return (torch.arange(len(text)) < (len(text) if self._has_mask else text.attended)).long()
 
     def _row(self, parts: Sequence[Tensor]) -> Tensor:
         """The parts one after the other, as a batch of one on the device."""

@@ -82,11 +82,11 @@ def _gives_offsets(model: MultiVectorEncoder | SentenceTransformer) -> bool:
 
 def _kept(model: MultiVectorEncoder | SentenceTransformer, features: dict[str, Any], role: Role) -> Tensor:
     """Bool [n, longest]: the tokens that have a vector, by the checkpoint's own mask."""
-    attended = features["attention_mask"].bool()
-    kept: Tensor = attended | features.get("query_expansion_positions", attended).bool()
+    kept: Tensor = features["attention_mask"].bool()
     modules: Any = model
     for module in modules:
-        if isinstance(module, MultiVectorMask):
+        if isinstance(module, MultiVectorMask):  # it brings expansion tokens back; without one they have no vector
+            kept = kept | features.get("query_expansion_positions", kept).bool()
             kept = module({"input_ids": features["input_ids"], "attention_mask": kept}, task=role)["attention_mask"]
     if any(isinstance(part, TokenHead) for part in modules[0].children()):
         kept = kept & (kept.cumsum(dim=1) > 1)  # the first position is the dense vector's alone
