@@ -122,6 +122,16 @@ class StoreSuite:
         with pytest.raises(InputError, match="one str"):
             store.delete("0")
 
+    def test_payloads_by_id(self, open_store_under_test: OpenStore) -> None:
+        assert open_store_under_test(collection="none", mode="fde").payloads([1]) == {}
+        store = filled(open_store_under_test(mode="fde+rerank"))
+        store.add_encoded(DOCUMENTS[:1], ids=["3"], payloads=[{"text": "another"}])
+        found = store.payloads([7, "no such id", "3", 3, 7])
+        assert list(found.items()) == [(7, PAYLOADS[7]), ("3", {"text": "another"}), (3, PAYLOADS[3])]
+        assert store.payloads([]) == {}
+        with pytest.raises(InputError, match="one str"):
+            store.payloads("3")
+
     def test_payload_comes_back_as_it_went_in(self, open_store_under_test: OpenStore) -> None:
         payload = {
             "text": "Zażółć\n\t\x00 🌊 עברית",
@@ -326,6 +336,7 @@ class StoreSuite:
             lambda: store.search("x"),
             lambda: store.search_encoded(QUERIES[:1]),
             lambda: store.delete([1]),
+            lambda: store.payloads([1]),
         ]
         for call in calls:
             with pytest.raises(StoreError, match="closed"):

@@ -314,8 +314,7 @@ def test_the_log_is_synced_by_bytes(url: str, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        ("http://localhost:6333", "server"),
-        ("qdrant+https://h:6333", "edge:FOLDER"),
+        ("qdrant://localhost:6333", "edge:FOLDER"),
         ("edge:", "no folder"),
         ("edge://index", "no folder"),
         ("./index", "no folder"),

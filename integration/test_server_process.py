@@ -19,8 +19,8 @@ import pytest
 from serve_process import ServeProcess, serve_process
 
 # Ten thousand take a minute or more; they were sent before a release.
-MALFORMED = int(os.environ.get("VECTORPLUG_TEST_MALFORMED", "2000"))
-WARM_UP = 1000
+MALFORMED = int(os.environ.get("VECTORPLUG_TEST_MALFORMED", "1000"))
+WARM_UP = 500
 CLIENTS = 8
 # What so many refusals may leave behind: allocators keep some of what they got.
 GROWTH = 64 << 20
@@ -36,18 +36,18 @@ def test_it_refuses_to_let_everybody_in(tmp_path: Path) -> None:
 
 
 def test_sigterm_under_load_finishes_what_was_accepted(tmp_path: Path) -> None:
-    texts = [f"number {i} of some words that take a moment to be read by the model" for i in range(200)]
+    texts = [f"number {i} of some words that take a moment to be read by the model" for i in range(100)]
     roomy = {"VECTORPLUG_QUEUE_TOKENS": "10000000"}
     with serve_process(tmp_path / "log", "--model", "minilm", **roomy) as server, ThreadPoolExecutor(16) as pool:
         body = {"model": "minilm", "input": texts}
         asked = [pool.submit(httpx.post, server.url + "/v1/embeddings", json=body, timeout=120) for _ in range(16)]
         until = time.monotonic() + DEADLINE
-        while _queue(server) < 1000:
+        while _queue(server) < 500:
             assert time.monotonic() < until
         server.process.send_signal(signal.SIGTERM)
         answers = [answer.result() for answer in asked]
         assert [answer.status_code for answer in answers] == [200] * 16
-        assert {len(answer.json()["data"]) for answer in answers} == {200}
+        assert {len(answer.json()["data"]) for answer in answers} == {100}
         assert server.process.wait(DEADLINE) == 0
         with pytest.raises(httpx.TransportError):
             httpx.get(server.url + "/livez")
@@ -96,7 +96,7 @@ def test_malformed_bodies_cost_nothing_but_an_answer(tmp_path: Path) -> None:
 
 def test_no_request_that_the_openapi_document_allows_is_an_error_of_the_server(tmp_path: Path) -> None:
     with serve_process(tmp_path / "log", "--model", "minilm") as server:
-        command = [sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json", "--max-examples", "8"]
+        command = [sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json", "--max-examples", "3"]
         options = ["--checks", "not_a_server_error", "--exclude-path-regex", "/readyz|pull|/(load|unload|pin|unpin)$"]
         ended = subprocess.run(
             [*command, *options, "--seed", "1", "--no-color"],

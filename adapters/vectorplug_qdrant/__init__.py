@@ -1,4 +1,4 @@
-"""Qdrant for vectorplug: the engine in process (`edge:FOLDER`)."""
+"""Qdrant for vectorplug: the engine in process (`edge:FOLDER`), or a server (`qdrant+http://HOST:6333`)."""
 
 from vectorplug_qdrant.store import QdrantStore
 

@@ -28,7 +28,7 @@ from qdrant_edge import (
 )
 
 from vectorplug.encoded import Encoded
-from vectorplug.errors import StoreError
+from vectorplug.errors import InputError, StoreError
 from vectorplug.search.fingerprint import CollectionInfo
 from vectorplug.search.hits import Rows
 from vectorplug_qdrant import payload
@@ -127,8 +127,16 @@ class EdgeCollection:
             records = shard.retrieve(list(keys), [payload.CONTENT], False)
         return {str(record.id): payload.content_of(record.payload or {}) for record in records}
 
+    def payloads(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """key -> the caller's fields of the points that are there."""
+        with self._engine("Reading") as shard:
+            records = shard.retrieve(list(keys), True, False)
+        return {str(record.id): payload.decode(record.payload or {})[1] for record in records}
+
     def query(self, stages: Sequence[Stage], query: Encoded, filter: Filter | None) -> list[ScoredPoint]:
         """Points of the last stage, best first, with their payload."""
+        if filter is not None and not isinstance(filter, Filter):
+            raise InputError(f"filter is a {type(filter).__name__}, expected a qdrant_edge.Filter.")
         prefetches: list[Prefetch] = []
         for stage in stages[:-1]:
             nearest, params = _nearest(stage, query)

@@ -1,7 +1,7 @@
 import pytest
 
-from vectorplug.errors import InputError
-from vectorplug.search.hits import content_hash, key_of, row_of
+from vectorplug.errors import InputError, PartialFailureError
+from vectorplug.search.hits import AddReport, content_hash, key_of, row_of
 
 
 @pytest.mark.parametrize(
@@ -85,3 +85,10 @@ def test_a_payload_is_at_most_64_levels_deep() -> None:
 def test_ids_obey_the_same_rules(wrong: str | int) -> None:
     with pytest.raises(InputError, match="the id"):
         row_of(wrong, "text", {})
+
+
+def test_a_report_raises_what_failed() -> None:
+    AddReport(added=3).raise_failed()
+    with pytest.raises(PartialFailureError, match="refused 2 documents, 7 for example: too long") as caught:
+        AddReport(added=3, failed=[(7, "too long"), ("x", "no text")]).raise_failed()
+    assert caught.value.failed == [(7, "too long"), ("x", "no text")]

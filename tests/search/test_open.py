@@ -25,7 +25,7 @@ def test_edge(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["./index", "", "postgres://x", "ftp+http://x:1", "memory"])
 def test_an_unknown_scheme_lists_the_known(url: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"edge:\.\.\., memory:\.\.\."):
+    with pytest.raises(ConfigurationError, match=r"edge:\.\.\., memory:\.\.\., qdrant:\.\.\."):
         open_store(url)
 
 

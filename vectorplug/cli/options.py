@@ -14,7 +14,11 @@ __all__ = ["Collection", "Json", "Model", "Store", "make_vectorizer"]
 
 # Their defaults are those of `Settings`, read when a command runs.
 Store = Annotated[
-    str | None, typer.Option("--store", help="edge:FOLDER, an embedded Qdrant on this machine (VECTORPLUG_STORE).")
+    str | None,
+    typer.Option(
+        "--store",
+        help="edge:FOLDER, an embedded Qdrant on this machine; qdrant+http://HOST:6333, a server (VECTORPLUG_STORE).",
+    ),
 ]
 Collection = Annotated[str | None, typer.Option("--collection", help="Name in the store (VECTORPLUG_COLLECTION).")]
 Model = Annotated[

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from vectorplug.encoded import OUTPUTS, Encoded, Output
-from vectorplug.errors import ConfigurationError, InputError, PartialFailureError, StoreError
+from vectorplug.errors import ConfigurationError, InputError, StoreError
 from vectorplug.evaluation.collections import BeirCollection
 from vectorplug.evaluation.corpus import Document
 from vectorplug.evaluation.exact import ExactTop
@@ -161,13 +161,7 @@ def _add_documents(
                 ingest.bytes[kind] += vectors.nbytes
             if encoded.truncated is not None:
                 ingest.truncated += int((encoded.truncated > 0).sum())
-            report = store.add_encoded(encoded, ids=ids)
-            if report.failed:
-                refused, reason = report.failed[0]
-                raise PartialFailureError(
-                    f"the store refused {len(report.failed)} documents, {refused!r} for example: {reason}",
-                    failed=list(report.failed),
-                )
+            store.add_encoded(encoded, ids=ids).raise_failed()
             bar.update(len(chunk))
     if store.count() != total:
         raise StoreError(

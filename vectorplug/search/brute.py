@@ -52,6 +52,10 @@ class BruteStore(Store[PayloadFilter]):
         there = ((key, self._rows[self._positions[key]]) for key in keys if key in self._positions)
         return {key: row.content for key, row in there if row is not None}
 
+    def _payloads(self, keys: Sequence[str]) -> Mapping[str, dict[str, Any]]:
+        there = ((key, self._rows[self._positions[key]]) for key in keys if key in self._positions)
+        return {key: dict(row.payload) for key, row in there if row is not None}
+
     def _upsert(self, rows: Rows) -> None:
         self._delete([row.key for row in rows.rows])
         self._positions |= {row.key: len(self._rows) + i for i, row in enumerate(rows.rows)}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vectorplug.encoded import Encoded
-from vectorplug.errors import InputError
+from vectorplug.errors import InputError, PartialFailureError
 
 __all__ = ["AddReport", "Hit", "Id", "Row", "Rows", "content_hash", "key_of", "row_of"]
 
@@ -37,6 +37,15 @@ class AddReport:
     skipped: int = 0
     failed: list[tuple[Id, str]] = field(default_factory=list)
     truncated: int = 0
+
+    def raise_failed(self) -> None:
+        """PartialFailureError where documents were refused, for callers who cannot go on without them."""
+        if self.failed:
+            refused, reason = self.failed[0]
+            raise PartialFailureError(
+                f"the store refused {len(self.failed)} documents, {refused!r} for example: {reason} The others are in.",
+                failed=list(self.failed),
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ def open_store(
     mode: Mode | None = None,
     outputs: Sequence[Output] | None = None,
 ) -> Store[Any]:
-    """Open `edge:FOLDER` (an embedded Qdrant), `memory:`, or what another installed adapter's scheme names.
+    """Open `edge:FOLDER` (an embedded Qdrant), `qdrant+http://HOST:6333` (a server), `memory:`, or another adapter's.
 
     `vectorizer` and `mode` may be left out for a collection that exists. ConfigurationError for an unknown scheme
     or an adapter whose database client is not installed.
@@ -37,9 +37,8 @@ def open_store(
     try:
         adapter = adapters[name].load()
     except ModuleNotFoundError as error:
-        extra = {"edge": "qdrant"}.get(name, name)
         raise ConfigurationError(
-            f"store {url!r} needs the package {error.name!r}: pip install 'vectorplug[{extra}]'."
+            f"store {url!r} needs the package {error.name!r}: pip install 'vectorplug[{name}]'."
         ) from error
     store: Store[Any] = adapter(url, collection, vectorizer=vectorizer, mode=mode, outputs=outputs)
     return store

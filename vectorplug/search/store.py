@@ -9,7 +9,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from vectorplug.encoded import OUTPUTS, Encoded, Output
-from vectorplug.errors import ConfigurationError, InputError, StoreError
+from vectorplug.errors import ConfigurationError, InputError, PartialFailureError, StoreError
 from vectorplug.search.fingerprint import CollectionInfo
 from vectorplug.search.hits import AddReport, Hit, Id, Row, Rows, key_of, row_of
 from vectorplug.search.ingest import Window, chunks_by_bytes, windows
@@ -192,6 +192,15 @@ class Store(ABC, Generic[Filter]):
         if self._info is not None and len(ids):
             self._delete([key_of(i) for i in ids])
 
+    def payloads(self, ids: Sequence[Id]) -> dict[Id, dict[str, Any]]:
+        """The payloads of documents by the caller's ids, in their order; ids that are not there are left out."""
+        self._check_open()
+        if isinstance(ids, str):
+            raise InputError("ids is one str, expected a list of ids: [id].")
+        keys = {key_of(i): i for i in ids}
+        found = self._payloads(list(keys)) if self._info is not None and keys else {}
+        return {document_id: found[key] for key, document_id in keys.items() if key in found}
+
     def count(self) -> int:
         """How many documents the collection holds."""
         self._check_open()
@@ -297,8 +306,14 @@ class Store(ABC, Generic[Filter]):
         keep = [i for i in range(len(rows)) if i not in refused]
         rows, encoded = [rows[i] for i in keep], _taken(encoded, keep)
         for chunk in chunks_by_bytes(encoded, self.chunk_bytes):
-            self._upsert(Rows(rows[chunk], encoded[chunk]))
-            report.added += len(rows[chunk])
+            written = len(rows[chunk])
+            try:
+                self._upsert(Rows(rows[chunk], encoded[chunk]))
+            except PartialFailureError as error:
+                reasons = dict(error.failed)
+                report.failed.extend((row.id, reasons[row.id]) for row in rows[chunk] if row.id in reasons)
+                written -= len(reasons)
+            report.added += written
 
     def _stored_vectorizer(self) -> TextVectorizer:
         from vectorplug.muvera import Muvera
@@ -317,6 +332,10 @@ class Store(ABC, Generic[Filter]):
     def _refusals(self, rows: Rows) -> Mapping[int, str]:  # noqa: ARG002
         """Position -> why this database cannot hold that document; the others are written."""
         return {}
+
+    def _payloads(self, keys: Sequence[str]) -> Mapping[str, dict[str, Any]]:  # noqa: ARG002
+        """key -> the caller's payload of those documents that are there; every database has a way to read by key."""
+        raise StoreError(f"{type(self).__name__} does not read documents by id; search for them.")
 
     def _finish_adding(self) -> None:
         """Called at the end of every `add`: where a database syncs, and builds an index when enough is new."""
@@ -339,7 +358,10 @@ class Store(ABC, Generic[Filter]):
 
     @abstractmethod
     def _upsert(self, rows: Rows) -> None:
-        """Write documents, replacing those with the same key; durable when it returns."""
+        """Write documents, replacing those with the same key; durable when it returns.
+
+        PartialFailureError names those that the database refused where the others went in.
+        """
 
     @abstractmethod
     def _search(self, query: Encoded, plan: Plan, limit: int, filter: Filter | None, candidates: int) -> list[Hit]:

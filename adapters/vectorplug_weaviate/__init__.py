@@ -1,0 +1,5 @@
+"""Weaviate for vectorplug: one collection, or one tenant of it, on a server (`weaviate+http://HOST:8080`)."""
+
+from vectorplug_weaviate.store import WeaviateStore
+
+__all__ = ["WeaviateStore"]

@@ -1,0 +1,113 @@
+"""What an object's properties hold: the caller's fields in Weaviate's own types, and the whole payload as it came.
+
+Weaviate's types cannot hold every JSON (nested lists, integers of 64 bits, the order of fields), so what is given back
+is the payload's JSON, which is not indexed; the typed fields beside it are there to filter by.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from typing import Any
+
+from weaviate.classes.config import DataType, Property, Tokenization
+
+from vectorplug.search.hits import Id, Row
+from vectorplug.search.ingest import TEXT
+from vectorplug_weaviate.schema import CONTENT, ID, PART, PARTS, PAYLOAD
+
+__all__ = ["conflict", "decode", "encode", "fields_of", "missing", "property_of", "size"]
+
+NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,230}")
+RESERVED = re.compile(
+    "_?id|_additional|vector|_vectorplug.*|.*(_searchable|_rangeable|_temp|__meta_count|_propertyLength|_nullState)"
+)
+# Weaviate compares an int with a number property, so one type takes the 3 of one document and the 3.5 of another.
+SCALARS = {bool: DataType.BOOL, int: DataType.NUMBER, float: DataType.NUMBER, str: DataType.TEXT}
+LISTS = {
+    DataType.BOOL: DataType.BOOL_ARRAY,
+    DataType.NUMBER: DataType.NUMBER_ARRAY,
+    DataType.TEXT: DataType.TEXT_ARRAY,
+}
+# A property that the caller added to the schema beforehand may have one of these types instead.
+ALSO = {DataType.NUMBER: {DataType.INT}, DataType.TEXT: {DataType.DATE, DataType.UUID}}
+
+
+def fields_of(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Property name -> value, of those fields that Weaviate can filter by: scalars and lists of scalars of one type.
+
+    Weaviate's names are letters, digits and underscores and begin with a small letter.
+    """
+    fields = {}
+    for name, value in payload.items():
+        small = name[:1].lower() + name[1:]
+        taken = small != name and small in payload
+        if NAME.fullmatch(name) and not RESERVED.fullmatch(small) and not taken and _type_of(value) is not None:
+            fields[small] = value
+    return fields
+
+
+def property_of(name: str, value: Any) -> Property:
+    """How a field is kept: the text cut into words (for BM25, too), any other str whole, so that equal means equal."""
+    data_type = _type_of(value)
+    assert data_type is not None
+    textual = data_type in (DataType.TEXT, DataType.TEXT_ARRAY)
+    words = name == TEXT
+    return Property(
+        name=name,
+        data_type=data_type,
+        tokenization=(Tokenization.WORD if words else Tokenization.FIELD) if textual else None,
+        index_searchable=words if textual else None,
+    )
+
+
+def missing(rows: Iterable[Row], known: Mapping[str, DataType]) -> dict[str, Property]:
+    """Properties that the schema lacks, by name, typed by the first document that has them."""
+    found: dict[str, Property] = {}
+    for name, value in chain.from_iterable(fields_of(row.payload).items() for row in rows):
+        if name not in known and name not in found:
+            found[name] = property_of(name, value)
+    return found
+
+
+def conflict(row: Row, known: Mapping[str, DataType]) -> str | None:
+    """Why a document's fields do not go into the schema, which has one type a field."""
+    for name, value in fields_of(row.payload).items():
+        data_type = _type_of(value)
+        assert data_type is not None
+        if known.get(name, data_type) not in {data_type, *ALSO.get(data_type, ())}:
+            return (
+                f"its field {name!r} is {data_type.value}, in this collection {known[name].value}: Weaviate has one "
+                "type a field, rename it or write it alike everywhere"
+            )
+    return None
+
+
+def encode(row: Row) -> dict[str, Any]:
+    """The properties to store."""
+    return {
+        **fields_of(row.payload),
+        ID: json.dumps(row.id),
+        CONTENT: row.content,
+        PAYLOAD: json.dumps(row.payload, ensure_ascii=False),
+        PART: int(row.key[:8], 16) % PARTS,
+    }
+
+
+def size(row: Row) -> int:
+    """Bytes of the properties, or a little more: the fields and their JSON hold the same twice."""
+    return 2 * len(json.dumps(row.payload, ensure_ascii=False).encode()) + len(json.dumps(row.id))
+
+
+def decode(properties: Mapping[str, Any]) -> tuple[Id, dict[str, Any]]:
+    """The caller's id and payload."""
+    return json.loads(properties[ID]), json.loads(properties[PAYLOAD])
+
+
+def _type_of(value: Any) -> DataType | None:
+    """Of a scalar or of a list of scalars of one type; None for what Weaviate has no filter for."""
+    if not isinstance(value, list | tuple):
+        return SCALARS.get(type(value))
+    types = {SCALARS.get(type(item)) for item in value}
+    only = types.pop() if len(types) == 1 else None
+    return None if only is None else LISTS[only]

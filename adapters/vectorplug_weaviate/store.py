@@ -1,0 +1,120 @@
+"""A Weaviate collection as a store of vectorplug."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import weaviate
+from weaviate.classes.config import ConsistencyLevel
+from weaviate.classes.query import FilterReturn
+
+from vectorplug.encoded import Encoded, Output
+from vectorplug.errors import InputError
+from vectorplug.search.fingerprint import CollectionInfo
+from vectorplug.search.hits import Hit, Rows
+from vectorplug.search.modes import Mode, Plan
+from vectorplug.search.store import Store
+from vectorplug.search.text_vectorizer import TextVectorizer
+from vectorplug_weaviate import payload
+from vectorplug_weaviate.collection import WeaviateCollection
+from vectorplug_weaviate.connection import Connection
+
+__all__ = ["WeaviateStore"]
+
+
+class WeaviateStore(Store[FilterReturn]):
+    """A collection on a Weaviate server: `url` is `[weaviate+]http(s)://HOST:8080[?grpc_port=50051]`.
+
+    Token vectors are ranked by exact MaxSim inside the server. A `filter` is a `weaviate.classes.query.Filter` over the
+    payload's fields, which are properties of Weaviate's own types. With `tenant` the store is one tenant of a
+    collection that has tenants. A collection "docs" is Weaviate's "Docs".
+
+    Raises ConfigurationError for another URL or name, StoreUnavailableError where no server answers, StoreError where
+    a collection of that name was not made by vectorplug or has been changed.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        collection: str = "docs",
+        *,
+        tenant: str | None = None,
+        consistency_level: ConsistencyLevel | None = None,
+        vectorizer: TextVectorizer | None = None,
+        mode: Mode | None = None,
+        outputs: Sequence[Output] | None = None,
+    ) -> None:
+        self._open(Connection.to(url), collection, tenant, consistency_level, vectorizer, mode, outputs)
+
+    @classmethod
+    def from_client(
+        cls,
+        client: weaviate.WeaviateClient,
+        collection: str = "docs",
+        *,
+        tenant: str | None = None,
+        consistency_level: ConsistencyLevel | None = None,
+        vectorizer: TextVectorizer | None = None,
+        mode: Mode | None = None,
+        outputs: Sequence[Output] | None = None,
+    ) -> Self:
+        """The same over a connected client: its authentication, TLS, headers and timeouts hold, and it stays open."""
+        store = cls.__new__(cls)
+        store._open(Connection(client, owned=False), collection, tenant, consistency_level, vectorizer, mode, outputs)
+        return store
+
+    def _open(
+        self,
+        connection: Connection,
+        collection: str,
+        tenant: str | None,
+        consistency_level: ConsistencyLevel | None,
+        vectorizer: TextVectorizer | None,
+        mode: Mode | None,
+        outputs: Sequence[Output] | None,
+    ) -> None:
+        try:
+            self._database = WeaviateCollection(
+                connection, collection, tenant=tenant, consistency_level=consistency_level
+            )
+            super().__init__(collection, vectorizer=vectorizer, mode=mode, outputs=outputs)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _close(self) -> None:
+        self._database.close()
+
+    def _read_info(self) -> CollectionInfo | None:
+        return self._database.open()
+
+    def _create(self, info: CollectionInfo) -> None:
+        self._database.create(info)
+
+    def _contents(self, keys: Sequence[str]) -> Mapping[str, str]:
+        return self._database.contents(keys)
+
+    def _payloads(self, keys: Sequence[str]) -> Mapping[str, dict[str, Any]]:
+        return self._database.payloads(keys)
+
+    def _refusals(self, rows: Rows) -> Mapping[int, str]:
+        return self._database.refusals(rows)
+
+    def _upsert(self, rows: Rows) -> None:
+        self._database.upsert(rows)
+
+    def _search(
+        self, query: Encoded, plan: Plan, limit: int, filter: FilterReturn | None, candidates: int
+    ) -> list[Hit]:
+        if filter is not None and not isinstance(filter, FilterReturn):
+            raise InputError(f"filter is a {type(filter).__name__}, expected a weaviate.classes.query.Filter.")
+        hits = []
+        for found in self._database.search(query, plan, limit, filter, candidates):
+            document_id, fields = payload.decode(found.properties)
+            hits.append(Hit(document_id, found.score, fields))
+        return hits
+
+    def _delete(self, keys: Sequence[str]) -> None:
+        self._database.delete(keys)
+
+    def _count(self) -> int:
+        return self._database.count()
