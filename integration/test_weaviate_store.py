@@ -11,8 +11,7 @@ import pytest
 import stamina
 from corpus import FDE
 from store_suite import DOCUMENTS, PAYLOADS, QUERIES, KeptStoreSuite, OpenStore, assert_same, filled, plain_store
-from vectorplug_weaviate import WeaviateStore, collection, connection, schema
-from vectorplug_weaviate.batch import FRAME_BYTES
+from vectorplug_weaviate import WeaviateStore, batch, collection, connection, schema
 from weaviate.classes.config import ConsistencyLevel, DataType, Property
 from weaviate.classes.query import Filter
 from weaviate.proto.v1 import base_pb2, batch_pb2
@@ -139,7 +138,7 @@ class TestWeaviate(KeptStoreSuite):
         prefix: str,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(connection.Connection, "message_bytes", 4 * FDE.size + 2 * FRAME_BYTES)  # one document each
+        monkeypatch.setattr(batch, "MESSAGE_BYTES", 4 * FDE.size)  # each document has a message of its own
         store = filled(open_store_under_test(mode="fde"))
         with weaviate_under_test.connect() as client:
             when = Property(name="when", data_type=DataType.DATE)

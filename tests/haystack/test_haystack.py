@@ -162,7 +162,7 @@ class TestRetriever:
 
 class TestDocumentStore:
     def test_policies(self, document_store: VectorplugDocumentStore) -> None:
-        filled(document_store)
+        assert document_store.write_documents(make_documents(), policy=DuplicatePolicy.FAIL) == 4
         changed = Document(id="a", content="the shore", meta={"group": 7})
         new = Document(id="e", content="an oven")
         with pytest.raises(DuplicateDocumentError, match="'a'"):
@@ -194,9 +194,11 @@ class TestDocumentStore:
         url = f"edge:{tmp_path / 'index'}"
         with pytest.raises(ConfigurationError, match=r"no collection 'docs' .* name a model"):
             VectorplugDocumentStore(url).count_documents()
-        made = filled(VectorplugDocumentStore(url, model=model, mode="native"))
+        described = VectorplugDocumentStore(url, "notes", model=model, mode="native").to_dict()
+        made = filled(VectorplugDocumentStore.from_dict(described))
+        assert (made.store.collection, made.store.mode) == ("notes", "native")
         made.close()
-        again = VectorplugDocumentStore(url)
+        again = VectorplugDocumentStore(url, "notes")
         assert len(VectorplugRetriever(again).run(QUERY)["documents"]) == 4
         assert again.store.mode == "native"
         again.close()
