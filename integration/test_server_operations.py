@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import shutil
 import socket
 import threading
 import time
@@ -186,6 +187,29 @@ class SlowLoader(EncoderLoader):
         self.reached.set()
         assert self.go_on.wait(DEADLINE)
         return super().load(name)
+
+
+def test_ranking_with_a_loaded_model_does_not_wait_for_loads_of_others(tiny_model: Path, tmp_path: Path) -> None:
+    cold = {f"cold-{i}": str(shutil.copytree(tiny_model, tmp_path / f"cold-{i}")) for i in range(40)}
+    loader = SlowLoader(device="cpu", dtype="float32")
+    loader.go_on.set()
+    with (
+        ThreadPoolExecutor(len(cold)) as pool,
+        serving({"tiny": str(tiny_model), **cold}, cache=ModelCache(loader=loader)) as server,
+    ):
+        loader.reached.clear()
+        loader.go_on.clear()
+        try:
+            loads = [pool.submit(ask, server, model=name) for name in cold]
+            assert loader.reached.wait(DEADLINE)
+            until(lambda: len(server.app.state.engine._served) == 1 + len(cold))
+            body = {"model": "tiny", "query": "a cat", "documents": ["a dog", "a cat"]}
+            ranked = httpx.post(server.url + "/v1/rerank", json=body, timeout=DEADLINE)
+            assert ranked.json()["results"][0]["index"] == 1
+            assert not any(load.done() for load in loads)
+        finally:
+            loader.go_on.set()
+        assert {load.result().status_code for load in loads} == {200}
 
 
 def test_a_model_that_cannot_be_loaded_is_unavailable_and_named(tmp_path: Path, tiny_model: Path) -> None:

@@ -12,6 +12,7 @@ from qdrant_client.conversions.conversion import RestToGrpc
 from vectorplug.encoded import Encoded
 from vectorplug.multivectors import MultiVectors
 from vectorplug.search.hits import Rows
+from vectorplug.search.records import record_start
 from vectorplug_qdrant import payload
 
 __all__ = ["UPSERT", "upsert_message"]
@@ -39,9 +40,9 @@ def upsert_message(collection: str, rows: Rows) -> bytes:
             id=grpc.PointId(uuid=row.key), payload=RestToGrpc.convert_payload(payload.encode(row))
         ).SerializeToString()
         named = sum(len(prefix) + len(body) for prefix, body in entries)
-        vectors = _header(VECTORS_NAMED, named)
-        point += _header(POINT_VECTORS, len(vectors) + named) + vectors
-        parts += [_header(UPSERT_POINTS, len(point) + named), point]
+        vectors = record_start(VECTORS_NAMED, named)
+        point += record_start(POINT_VECTORS, len(vectors) + named) + vectors
+        parts += [record_start(UPSERT_POINTS, len(point) + named), point]
         for entry in entries:
             parts += entry
     return b"".join(parts)
@@ -59,7 +60,7 @@ def _entries(encoded: Encoded) -> Iterator[tuple[_Entry, ...]]:
 def _dense_entries(name: str, vectors: npt.NDArray[Any]) -> Iterator[_Entry]:
     floats = np.ascontiguousarray(vectors, "<f4")
     size = floats.shape[1] * floats.itemsize
-    data = _header(DENSE_DATA, size)
+    data = record_start(DENSE_DATA, size)
     prefix = _entry_prefix(name, VECTOR_DENSE, len(data) + size) + data
     return ((prefix, row) for row in _byte_rows(floats, np.arange(len(floats) + 1)))
 
@@ -67,8 +68,8 @@ def _dense_entries(name: str, vectors: npt.NDArray[Any]) -> Iterator[_Entry]:
 def _token_entries(name: str, tokens: MultiVectors) -> Iterator[_Entry]:
     """Every token is a record of the same length, so those of all texts are one matrix of bytes."""
     size = tokens.dim * 4
-    data = _header(DENSE_DATA, size)
-    header = _header(MULTI_VECTORS, len(data) + size) + data
+    data = record_start(DENSE_DATA, size)
+    header = record_start(MULTI_VECTORS, len(data) + size) + data
     records = np.empty((len(tokens.values), len(header) + size), np.uint8)
     records[:, : len(header)] = np.frombuffer(header, np.uint8)
     floats = np.ascontiguousarray(tokens.astype("float32").values, "<f4")
@@ -85,22 +86,7 @@ def _byte_rows(array: npt.NDArray[Any], offsets: Sequence[int] | npt.NDArray[np.
 
 def _entry_prefix(name: str, field: int, size: int) -> bytes:
     """Of the map's entry name -> Vector{field: `size` bytes}, all that stands before those bytes."""
-    key = _header(ENTRY_KEY, len(name)) + name.encode()
-    vector = _header(field, size)
-    key += _header(ENTRY_VALUE, len(vector) + size) + vector
-    return _header(NAMED_VECTORS, len(key) + size) + key
-
-
-def _header(field: int, size: int) -> bytes:
-    """Of a record with `size` bytes: its key and its length."""
-    return _varint(field << 3 | 2) + _varint(size)
-
-
-def _varint(number: int) -> bytes:
-    """Seven bits a byte, the lowest first; the eighth says that more follow."""
-    written = bytearray()
-    while number > 0x7F:
-        written.append(number & 0x7F | 0x80)
-        number >>= 7
-    written.append(number)
-    return bytes(written)
+    key = record_start(ENTRY_KEY, len(name)) + name.encode()
+    vector = record_start(field, size)
+    key += record_start(ENTRY_VALUE, len(vector) + size) + vector
+    return record_start(NAMED_VECTORS, len(key) + size) + key

@@ -17,6 +17,7 @@ from weaviate.proto.v1 import base_pb2, batch_pb2
 from vectorplug.encoded import Encoded, Output
 from vectorplug.multivectors import MultiVectors
 from vectorplug.search.hits import Rows
+from vectorplug.search.records import record_start
 from vectorplug_weaviate.payload import encode
 
 __all__ = ["FRAME_BYTES", "Pieces", "largest", "messages", "objects_of"]
@@ -58,7 +59,7 @@ def messages(
     count = held = 0
     for each in objects:
         size = sum(map(len, each))
-        start = _start(OBJECTS, size)
+        start = record_start(OBJECTS, size)
         if count and held + len(start) + size > limit:
             yield count, b"".join([*pieces, tail])
             pieces, count, held = [], 0, 0
@@ -100,23 +101,8 @@ def _bytes(numbers: npt.NDArray[Any]) -> memoryview:
 
 def _field(head: bytes, data: Pieces) -> Pieces:
     """An object's field with the `Vectors` message of `head` and of `data` as its bytes."""
-    head += _start(VECTOR_BYTES, sum(map(len, data)))
-    return [_start(VECTORS, len(head) + sum(map(len, data))), head, *data]
-
-
-def _start(field: int, size: int) -> bytes:
-    """What stands before `size` bytes of a field: its number with its wire type, and the size."""
-    return _varint(field << 3 | 2) + _varint(size)
-
-
-def _varint(number: int) -> bytes:
-    """Seven bits a byte, the lowest first; the high bit says that more follow."""
-    written = bytearray()
-    while number > 127:
-        written.append(number & 127 | 128)
-        number >>= 7
-    written.append(number)
-    return bytes(written)
+    head += record_start(VECTOR_BYTES, sum(map(len, data)))
+    return [record_start(VECTORS, len(head) + sum(map(len, data))), head, *data]
 
 
 def _properties(fields: Mapping[str, Any]) -> batch_pb2.BatchObject.Properties:

@@ -43,7 +43,11 @@ def test_a_row_a_token_keeps_its_shape(dtype: Dtype) -> None:
 
 def test_base64_is_of_little_endian_bytes() -> None:
     big = VECTOR.astype(">f4")
-    np.testing.assert_array_equal(np.frombuffer(base64.b64decode(as_base64(big)), "<f4"), VECTOR)
+    one, rows = as_base64([big, np.stack([VECTOR, -VECTOR])])
+    assert isinstance(one, str)
+    np.testing.assert_array_equal(np.frombuffer(base64.b64decode(one), "<f4"), VECTOR)
+    assert isinstance(rows, list)
+    np.testing.assert_array_equal(np.frombuffer(base64.b64decode(rows[1]), "<f4"), -VECTOR)
 
 
 def test_int8_keeps_the_order_of_real_texts(shared_data: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -24,6 +25,8 @@ from vectorplug.vectorizer import default_fde
 __all__ = ["Embeddings", "Engine", "Served", "counts"]
 
 Result = TypeVar("Result")
+
+MOVING_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class Engine:
         self._cache = cache
         self._limits = limits
         self._served: dict[str, asyncio.Future[Served]] = {}
+        # Loads wait for each other, for memory and for disks: whoever ranks with a loaded model must not wait behind.
+        self._moving = ThreadPoolExecutor(MOVING_THREADS, "vectorplug-moving")
         self._closed = False
 
     async def embed(
@@ -127,7 +132,7 @@ class Engine:
             raise ModelError("this server is shutting down: ask another one.")
         opening = self._served.get(wanted.model)
         if opening is None or (opening.done() and (opening.cancelled() or opening.exception() is not None)):
-            opening = asyncio.ensure_future(asyncio.to_thread(self._open, wanted.model))
+            opening = asyncio.ensure_future(self._moved(self._open, wanted.model))
             self._served[wanted.model] = opening
         # Shielded: one who no longer waits must not end the load for the others.
         return await asyncio.shield(opening)
@@ -139,22 +144,22 @@ class Engine:
             with self._cache.lease(wanted.model) as encoder:
                 return use(encoder)
 
-        return await asyncio.to_thread(leased)
+        return await self._moved(leased)
 
     async def load(self, wanted: Wanted) -> None:
         """Bring the model to the device."""
         await self.open(wanted)
-        await asyncio.to_thread(self._cache.preload, wanted.model)
+        await self._moved(self._cache.preload, wanted.model)
 
     async def unload(self, wanted: Wanted) -> bool:
         """One step down, as `ModelCache.evict`; its batcher stays and brings it back when a request names it."""
-        return await asyncio.to_thread(self._cache.evict, wanted.model)
+        return await self._moved(self._cache.evict, wanted.model)
 
     async def pin(self, wanted: Wanted, *, pinned: bool = True) -> None:
         """Keep the model on the device, or let it be evicted again."""
         if pinned:
             await self.open(wanted)
-        await asyncio.to_thread(self._cache.pin if pinned else self._cache.unpin, wanted.model)
+        await self._moved(self._cache.pin if pinned else self._cache.unpin, wanted.model)
 
     def stats(self) -> tuple[CacheStats, Mapping[str, BatcherStats]]:
         """The cache and the batchers now; never waits."""
@@ -174,6 +179,11 @@ class Engine:
         for served in self.opened().values():
             await asyncio.to_thread(served.batcher.close)
         self._cache.close()
+        self._moving.shutdown(wait=False, cancel_futures=True)
+
+    async def _moved(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """What may bring a model to the device, in a thread for that."""
+        return await asyncio.get_running_loop().run_in_executor(self._moving, work, *arguments)
 
     def _open(self, model: str) -> Served:
         facts = self._cache.facts(model)

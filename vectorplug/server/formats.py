@@ -8,10 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from sentence_transformers.util import quantize_embeddings
 
-__all__ = ["DTYPES", "Dtype", "as_base64", "as_dtype"]
+__all__ = ["Dtype", "as_base64", "as_dtype"]
 
 Dtype = Literal["float", "int8", "uint8", "binary", "ubinary"]
-DTYPES: tuple[Dtype, ...] = ("float", "int8", "uint8", "binary", "ubinary")
 
 # int8 spans so many standard deviations of a unit vector's numbers; what lies beyond is cut. One scale for every
 # vector of a size, queries and documents, today and tomorrow: only so are their products comparable.
@@ -29,8 +28,12 @@ def as_dtype(vectors: Sequence[npt.NDArray[Any]], dtype: Dtype) -> list[npt.NDAr
     return [_quantized(np.atleast_2d(vector), dtype).reshape(*vector.shape[:-1], -1) for vector in vectors]
 
 
-def as_base64(vector: npt.NDArray[Any]) -> str:
-    """Base64 of the little-endian bytes of one vector."""
+def as_base64(vectors: Sequence[npt.NDArray[Any]]) -> list[str | list[str]]:
+    """n arrays [D] -> base64 of their little-endian bytes; of one [tokens, D], a list with that of each token."""
+    return [_base64(v) if v.ndim == 1 else [_base64(token) for token in v] for v in vectors]
+
+
+def _base64(vector: npt.NDArray[Any]) -> str:
     return base64.b64encode(np.ascontiguousarray(vector).astype(vector.dtype.newbyteorder("<")).tobytes()).decode()
 
 

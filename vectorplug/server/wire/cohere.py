@@ -311,9 +311,7 @@ def _document(place: int, given: str | Mapping[str, Any], fields: Sequence[str])
 
 
 def _as_kind(vectors: Sequence[Any], kind: Kind) -> list[Any]:
-    if kind == "base64":
-        return [as_base64(v) if v.ndim == 1 else [as_base64(token) for token in v] for v in vectors]
-    return as_dtype(vectors, kind)
+    return as_base64(vectors) if kind == "base64" else as_dtype(vectors, kind)
 
 
 def _model(name: str, engine: Engine) -> Model:

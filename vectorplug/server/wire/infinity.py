@@ -90,7 +90,7 @@ async def embeddings(body: EmbeddingRequest, engine: Annotated[Engine, Depends(h
     """Dense vectors of texts."""
     embedded = await engine.embed(
         _named(body.model),
-        openai.texts_of(body.input),
+        await openai.texts_of(body.input),
         output="dense",
         role="document",
         dimensions=body.dimensions or None,

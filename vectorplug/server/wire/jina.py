@@ -324,6 +324,4 @@ def data_of(
 
 def in_type(vectors: Sequence[npt.NDArray[Any]], kind: EmbeddingType) -> Sequence[Any]:
     """n vectors [D] or [tokens, D] in one embedding type."""
-    if kind != "base64":
-        return as_dtype(vectors, kind)
-    return [as_base64(v) if v.ndim == 1 else [as_base64(token) for token in v] for v in vectors]
+    return as_base64(vectors) if kind == "base64" else as_dtype(vectors, kind)

@@ -1,7 +1,8 @@
 """OpenAI's embeddings: https://platform.openai.com/docs/api-reference/embeddings."""
 
+import asyncio
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import Depends
 from pydantic import BaseModel, Field
@@ -123,7 +124,7 @@ async def embed(body: EmbeddingRequest, engine: Engine) -> Response:
     """The answer to one request."""
     embedded = await engine.embed(
         body.model,
-        texts_of(body.input),
+        await texts_of(body.input),
         output="dense",
         role="document",
         dimensions=body.dimensions,
@@ -134,10 +135,8 @@ async def embed(body: EmbeddingRequest, engine: Engine) -> Response:
 
 def embedding_list(embedded: Embeddings, encoding: str) -> dict[str, Any]:
     """OpenAI's list of vectors."""
-    data = [
-        {"object": "embedding", "index": i, "embedding": _encoded(vector) if encoding == "base64" else vector}
-        for i, vector in enumerate(embedded.vectors)
-    ]
+    vectors = as_base64(embedded.vectors) if encoding == "base64" else embedded.vectors
+    data = [{"object": "embedding", "index": i, "embedding": vector} for i, vector in enumerate(vectors)]
     usage = {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens}
     return {"object": "list", "data": data, "model": embedded.model, "usage": usage}
 
@@ -147,13 +146,15 @@ def list_models(engine: Engine) -> dict[str, Any]:
     return ModelList(data=[Model(id=name) for name in engine.names.served()]).model_dump()
 
 
-def texts_of(value: str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]]) -> list[str]:
+async def texts_of(value: str | list[str] | list[int] | list[list[int]]) -> list[str]:
     """The texts of an `input`; token ids (cl100k, as OpenAI's clients count) are decoded by tiktoken."""
     if isinstance(value, str):
         return [value]
-    if isinstance(value[0], int):
-        return [_decoded(value)]  # type: ignore[arg-type]
-    return [part if isinstance(part, str) else _decoded(part) for part in value]  # type: ignore[arg-type]
+    if isinstance(value[0], str):
+        return value
+    ids = cast(list[list[int]], [value] if isinstance(value[0], int) else value)
+    # In a thread: the first use may wait for a network.
+    return await asyncio.to_thread(lambda: [_decoded(part) for part in ids])
 
 
 def _decoded(ids: Sequence[int]) -> str:
@@ -161,14 +162,10 @@ def _decoded(ids: Sequence[int]) -> str:
         import tiktoken
 
         return tiktoken.get_encoding("cl100k_base").decode(list(ids))
-    except Exception as error:
+    except (ImportError, OSError, KeyError, ValueError, OverflowError) as error:  # OSError: it fetches its vocabulary
         raise RefusedError(
             "invalid",
             "the input is token ids, which tiktoken cannot turn into text here: send text. With LangChain that is "
             "OpenAIEmbeddings(check_embedding_ctx_length=False).",
             param="input",
         ) from error
-
-
-def _encoded(vector: Any) -> str | list[str]:
-    return as_base64(vector) if vector.ndim == 1 else [as_base64(token) for token in vector]

@@ -203,9 +203,7 @@ async def _embedded(body: Encoding, texts: Sequence[str], engine: Engine, *, tru
 def _encoded(vectors: Sequence[Any], body: Encoding) -> list[Any]:
     """The vectors in the numbers and the encoding that are asked for."""
     numbers = as_dtype(vectors, body.output_dtype or "float")
-    if body.encoding_format is None:
-        return list(numbers)
-    return [as_base64(v) if v.ndim == 1 else [as_base64(token) for token in v] for v in numbers]
+    return list(numbers) if body.encoding_format is None else as_base64(numbers)
 
 
 def _list(data: Sequence[Mapping[str, Any]], model: str, tokens: int) -> dict[str, Any]:
