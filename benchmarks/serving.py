@@ -184,16 +184,16 @@ def bench_peers(texts: Sequence[str], name: str, texts_a_request: int, seconds: 
 
 
 def main() -> None:
-    """Overhead, overload, peers; on documents of 20 to 200 tokens and on short questions."""
+    """Overhead, overload, peers; on documents of 20 to 130 tokens and on short questions."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else SECONDS
     # None above the limit of the model, which this format would refuse.
-    documents = [" ".join(text.split()[:95]) for text in texts_of_all_lengths()]
+    documents = [" ".join(text.split()[:70]) for text in texts_of_all_lengths()]
     questions = [" ".join(text.split()[:12]) for text in documents]
-    bench_overhead(documents, "documents of 20 to 200 tokens", seconds)
-    bench_overhead(questions, "questions of 12 words", seconds)
+    bench_overhead(documents, "documents of 20 to 130 tokens", seconds)
+    bench_overhead(questions, "questions of 12 words", seconds / 4)
     bench_overload(questions, seconds / 2)
     bench_peers(questions, "questions of 12 words", 1, max(seconds / 12, 3))
-    bench_peers(documents, "documents of 20 to 200 tokens", 8, max(seconds / 12, 3))
+    bench_peers(documents, "documents of 20 to 130 tokens", 4, max(seconds / 12, 3))
 
 
 if __name__ == "__main__":
