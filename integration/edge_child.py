@@ -27,13 +27,13 @@ def add(store: QdrantStore) -> None:
 
 def die_after_upsert(store: QdrantStore) -> None:
     """Be killed as soon as the first upsert has returned: nothing was flushed, nothing closed."""
-    upsert = store._upsert
+    upsert = store._database.upsert
 
     def upsert_and_die(rows: object) -> None:
         upsert(rows)  # type: ignore[arg-type]
         os.kill(os.getpid(), signal.SIGKILL)
 
-    store._upsert = upsert_and_die  # type: ignore[method-assign]
+    store._database.upsert = upsert_and_die  # type: ignore[method-assign]
     store.add_encoded(random_texts(60, seed=1), ids=list(range(60)))
 
 

@@ -16,14 +16,14 @@ from vectorplug.encoded import OUTPUTS, Encoded
 from vectorplug.errors import ConfigurationError, FingerprintError, InputError, StoreError
 from vectorplug.maxsim import maxsim
 from vectorplug.muvera import Muvera
-from vectorplug.search import MODES, AddReport, Hit, Store
+from vectorplug.search import VECTOR_MODES, AddReport, Hit, Store
 from vectorplug.search.brute import BruteStore
 from vectorplug.vectorizer import Vectorizer
 
 DOCUMENTS = random_texts(60, seed=1)
 QUERIES = random_texts(4, seed=2, role="query", longest=12)
 PAYLOADS = [{"group": i % 3, "name": f"d{i}"} for i in range(60)]
-RANKED_BY_MAXSIM = [mode for mode in MODES if mode == "native" or mode.endswith("rerank")]
+RANKED_BY_MAXSIM = [mode for mode in VECTOR_MODES if mode == "native" or mode.endswith("rerank")]
 
 
 class OpenStore(Protocol):
@@ -53,7 +53,7 @@ class StoreSuite:
 
     group_is: Callable[[int], Any]
 
-    @pytest.mark.parametrize("mode", MODES)
+    @pytest.mark.parametrize("mode", VECTOR_MODES)
     @pytest.mark.parametrize(("limit", "candidates"), [(10, None), (3, 3), (5, 20), (1, 1), (200, None)])
     def test_every_mode_finds_what_the_plain_store_finds(
         self, open_store_under_test: OpenStore, mode: Any, limit: int, candidates: int | None
@@ -73,7 +73,23 @@ class StoreSuite:
         np.testing.assert_allclose([hit.score for hit in hits], exact[[hit.id for hit in hits]], rtol=1e-5)
         assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
-    @pytest.mark.parametrize("mode", MODES)
+    @pytest.mark.parametrize("mode", VECTOR_MODES)
+    def test_explained_it_finds_the_same(self, open_store_under_test: OpenStore, mode: Any) -> None:
+        store = filled(open_store_under_test(mode=mode, outputs=OUTPUTS))
+        plain = store.search_encoded(QUERIES[:1], limit=3, candidates=7)
+        hits = store.search_encoded(QUERIES[:1], limit=3, candidates=7, explain=True)
+        assert_same(hits, plain)
+        assert plain.stages == []
+        find = "tokens" if mode == "native" else mode.removesuffix("+rerank")
+        assert [stage.name for stage in hits.stages] == ([find, "rerank"] if mode.endswith("rerank") else [find])
+        assert [len(stage.candidates) for stage in hits.stages] == ([7, 3] if mode.endswith("rerank") else [3])
+        assert hits.stages[-1].candidates == [(hit.id, hit.score) for hit in hits]
+        assert {hit.id for hit in hits} <= {found for found, _ in hits.stages[0].candidates}
+        vectors = dict(QUERIES[:1].vectors())
+        assert hits.stages[0].query_bytes == vectors[find].nbytes
+        assert all(stage.milliseconds >= 0 for stage in hits.stages)
+
+    @pytest.mark.parametrize("mode", VECTOR_MODES)
     def test_filter_holds_for_candidates_and_hits(self, open_store_under_test: OpenStore, mode: Any) -> None:
         store = filled(open_store_under_test(mode=mode, outputs=OUTPUTS))
         # 20 documents pass: were candidates not filtered, fewer than 20 of 20 candidates would be left.
@@ -293,7 +309,8 @@ class StoreSuite:
 
         assert store.add(texts(), ids=iter(range(600)), payloads=({"n": i} for i in range(600))).added == 600
         assert store.count() == 600
-        assert counts == [256, 512]
+        # The window before may be on its way still.
+        assert counts[0] <= 256 <= counts[1] <= 512
 
     def test_an_interrupted_add_is_completed_by_the_same_call(
         self, open_store_under_test: OpenStore, vectorizer: Vectorizer

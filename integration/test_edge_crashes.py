@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -178,16 +177,16 @@ def test_vectors_longer_than_qdrant_takes_are_refused(url: str, collection: Path
 
 
 @pytest.mark.parametrize("add", ["add", "add_encoded"])
-def test_the_reserved_field_is_refused(url: str, add: str) -> None:
-    payloads = [{"_vectorplug": "mine"}]
+def test_a_document_with_the_reserved_field_fails_alone(url: str, add: str) -> None:
+    payloads: list[dict[str, Any]] = [{"_vectorplug": "mine"}, {}]
     with QdrantStore(url, vectorizer=WordVectorizer()) as store:
-        calls: dict[str, Callable[[], object]] = {
-            "add": lambda: store.add(["x"], payloads=payloads),
-            "add_encoded": lambda: store.add_encoded(DOCUMENTS[:1], ids=[1], payloads=payloads),
-        }
-        with pytest.raises(InputError, match="'_vectorplug'"):
-            calls[add]()
-        assert store.count() == 0
+        if add == "add":
+            report = store.add(["x", "y"], ids=[1, 2], payloads=payloads)
+        else:
+            report = store.add_encoded(DOCUMENTS[:2], ids=[1, 2], payloads=payloads)
+        assert [failed for failed, _ in report.failed] == [1]
+        assert "'_vectorplug'" in report.failed[0][1]
+        assert report.added == store.count() == 1
 
 
 def test_a_filter_of_another_database_is_refused(url: str) -> None:
@@ -272,7 +271,7 @@ def test_the_graph_is_built_once_enough_is_new(url: str, collection: Path, monke
     plain = BruteStore(mode="dense+rerank")
 
     def indexed(store: QdrantStore) -> int:
-        info = EdgeShard.info(store._engine._loaded())
+        info = EdgeShard.info(store._database._loaded())
         return info.indexed_vectors_count // 2
 
     with QdrantStore(url, mode="dense+rerank") as store:

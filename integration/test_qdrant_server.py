@@ -92,8 +92,8 @@ def test_open_store_finds_it(url: str, name: str) -> None:
 
 def test_grpc_is_taken_where_it_is_named(url: str, qdrant: RunningQdrant, name: str) -> None:
     with QdrantStore(url, name) as by_grpc, QdrantStore(qdrant.url, name) as by_rest:
-        assert by_grpc._engine._send is not None
-        assert by_rest._engine._send is None
+        assert by_grpc._database._send is not None
+        assert by_rest._database._send is None
 
 
 def test_how_a_collection_lies(url: str, name: str, client: QdrantClient) -> None:
@@ -367,11 +367,11 @@ def test_indexing_goes_on_after_an_add_that_did_not_end(
 ) -> None:
     store = QdrantStore(url, name, mode="native")
     with monkeypatch.context() as patch:
-        patch.setattr(QdrantStore, "_finish_adding", lambda _: None)
+        patch.setattr(server.ServerCollection, "finish", lambda _: None)
         filled(store)
     assert threshold(client, name) == 0
     if ended_by == "kill":  # then nothing is called any more
-        store._engine._paused = False
+        store._database._paused = False
     store.close()
     if ended_by == "kill":
         assert threshold(client, name) == 0
@@ -384,7 +384,7 @@ def test_an_owner_who_keeps_indexing_off_keeps_it_off(url: str, name: str, clien
     with QdrantStore(url, name, mode="native") as store:
         filled(store)
         client.update_collection(name, optimizers_config=models.OptimizersConfigDiff(indexing_threshold=0))
-        store._engine._pause_indexing()
+        store._database._pause_indexing()
         store.add_encoded(DOCUMENTS[:1], ids=["one more"])
     QdrantStore(url, name).close()
     assert threshold(client, name) == 0
@@ -412,7 +412,7 @@ def test_a_client_that_exists(qdrant: RunningQdrant, name: str, prefer_grpc: boo
         qdrant.url, grpc_port=qdrant.grpc_port, prefer_grpc=prefer_grpc, timeout=60, check_compatibility=False
     )
     with filled(QdrantStore.from_client(given, name, mode="fde+rerank")) as store:
-        assert (store._engine._send is not None) == prefer_grpc
+        assert (store._database._send is not None) == prefer_grpc
         assert_same(store.search_encoded(QUERIES[:1]), plain_store().search_encoded(QUERIES[:1], mode="fde+rerank"))
     assert given.count(name).count == 60  # still open
     given.close()
@@ -420,9 +420,9 @@ def test_a_client_that_exists(qdrant: RunningQdrant, name: str, prefer_grpc: boo
 
 def test_its_own_client_is_closed_with_it(url: str, name: str) -> None:
     store = QdrantStore(url, name, mode="native")
-    assert not store._engine._client._client.closed
+    assert not store._database._client._client.closed
     store.close()
-    assert store._engine._client._client.closed
+    assert store._database._client._client.closed
 
 
 def test_a_server_too_old_is_refused(url: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,19 +22,29 @@ from qdrant_edge import (
     Prefetch,
     Query,
     QueryRequest,
-    ScoredPoint,
     SearchParams,
     UpdateOperation,
 )
 
 from vectorplug.encoded import Encoded
 from vectorplug.errors import InputError, StoreError
+from vectorplug.search.database import Database
 from vectorplug.search.fingerprint import CollectionInfo
-from vectorplug.search.hits import Rows
+from vectorplug.search.hits import Hit, Question, Rows
+from vectorplug.search.modes import Plan
 from vectorplug_qdrant import payload
 from vectorplug_qdrant.failures import engine_errors, no_room
 from vectorplug_qdrant.folder import CollectionFolder
-from vectorplug_qdrant.schema import FULL_SCAN_KB, HNSW_EF_CONSTRUCT, HNSW_M, Stage, VectorField, fields_of
+from vectorplug_qdrant.schema import (
+    FULL_SCAN_KB,
+    HNSW_EF_CONSTRUCT,
+    HNSW_M,
+    Stage,
+    VectorField,
+    fields_of,
+    refusals,
+    stages_of,
+)
 
 __all__ = ["EdgeCollection"]
 
@@ -53,7 +63,7 @@ ROOM_RESERVE = 64 * 2**20
 INDEX_BYTES = 256 * 2**20
 
 
-class EdgeCollection:
+class EdgeCollection(Database[Filter]):
     """The engine's shard of one collection, open or yet to be made; after an error of the engine it is loaded anew."""
 
     def __init__(self, folder: CollectionFolder) -> None:
@@ -133,8 +143,13 @@ class EdgeCollection:
             records = shard.retrieve(list(keys), True, False)
         return {str(record.id): payload.decode(record.payload or {})[1] for record in records}
 
-    def query(self, stages: Sequence[Stage], query: Encoded, filter: Filter | None) -> list[ScoredPoint]:
-        """Points of the last stage, best first, with their payload."""
+    def refusals(self, rows: Rows) -> dict[int, str]:
+        """Position -> the reason, of documents that Qdrant does not take."""
+        return refusals(rows)
+
+    def search(self, question: Question, plan: Plan, limit: int, filter: Filter | None, candidates: int) -> list[Hit]:
+        """The best `limit`, best first; all stages are one request."""
+        stages, query = stages_of(plan, limit, candidates), question.encoded
         if filter is not None and not isinstance(filter, Filter):
             raise InputError(f"filter is a {type(filter).__name__}, expected a qdrant_edge.Filter.")
         prefetches: list[Prefetch] = []
@@ -146,7 +161,7 @@ class EdgeCollection:
             stages[-1].limit, query=nearest, prefetches=prefetches, filter=filter, params=params, with_payload=True
         )
         with self._engine("Searching") as shard:
-            return shard.query(request)
+            return [payload.hit_of(point.payload or {}, point.score) for point in shard.query(request)]
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove points, synced to the disk."""

@@ -3,21 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from vectorplug.errors import InputError
-from vectorplug.search.hits import Id, Row
+from vectorplug.search.hits import Hit, Id, Row
 
-__all__ = ["CONTENT", "RESERVED", "check", "content_of", "decode", "encode"]
+__all__ = ["CONTENT", "RESERVED", "content_of", "decode", "encode", "hit_of"]
 
 RESERVED = "_vectorplug"
 CONTENT = f"{RESERVED}.content"
-
-
-def check(row: Row) -> None:
-    """Raise InputError where the caller's payload has our field's name."""
-    if RESERVED in row.payload:
-        raise InputError(
-            f"the payload of document {row.id!r} has a field {RESERVED!r}, in which vectorplug keeps the id: rename it."
-        )
 
 
 def encode(row: Row) -> dict[str, Any]:
@@ -29,6 +20,12 @@ def decode(payload: Mapping[str, Any]) -> tuple[Id, dict[str, Any]]:
     """The caller's id and fields."""
     fields = dict(payload)
     return fields.pop(RESERVED)["id"], fields
+
+
+def hit_of(payload: Mapping[str, Any], score: float) -> Hit:
+    """The hit of a point that was found."""
+    document_id, fields = decode(payload)
+    return Hit(document_id, score, fields)
 
 
 def content_of(payload: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from vectorplug.encoded import Output
 from vectorplug.errors import ConfigurationError
 from vectorplug.search.hits import Rows
 from vectorplug.search.modes import Plan
+from vectorplug_qdrant.payload import RESERVED
 
 __all__ = ["FULL_SCAN_KB", "HNSW_EF_CONSTRUCT", "HNSW_M", "Stage", "VectorField", "fields_of", "refusals", "stages_of"]
 
@@ -69,13 +70,19 @@ def stages_of(plan: Plan, limit: int, candidates: int) -> list[Stage]:
 
 
 def refusals(rows: Rows) -> dict[int, str]:
-    """Position -> the reason, of documents with more token vectors than Qdrant takes."""
+    """Position -> the reason, of documents that Qdrant does not take, or that have a field of our name."""
+    refused = {
+        i: f"its payload has a field {RESERVED!r}, in which vectorplug keeps the id: rename it"
+        for i, row in enumerate(rows.rows)
+        if RESERVED in row.payload
+    }
     tokens = rows.encoded.tokens
     if tokens is None:
-        return {}
-    return {
-        i: f"its {length:,} tokens of {tokens.dim} numbers are {length * tokens.dim:,} floats, Qdrant takes fewer "
-        f"than {MAX_MULTIVECTOR:,} a document: split it, or pool its tokens"
-        for i, length in enumerate(tokens.lengths.tolist())
-        if length * tokens.dim >= MAX_MULTIVECTOR
-    }
+        return refused
+    for i, length in enumerate(tokens.lengths.tolist()):
+        if (floats := length * tokens.dim) >= MAX_MULTIVECTOR:
+            refused[i] = (
+                f"its {length:,} tokens of {tokens.dim} numbers are {floats:,} floats, Qdrant takes fewer than "
+                f"{MAX_MULTIVECTOR:,} a document: split it, or pool its tokens"
+            )
+    return refused

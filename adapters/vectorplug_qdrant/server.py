@@ -12,13 +12,15 @@ from qdrant_client import grpc as qdrant_grpc
 
 from vectorplug.encoded import Encoded
 from vectorplug.errors import InputError, StoreError, StoreUnavailableError
+from vectorplug.search.database import Database
 from vectorplug.search.fingerprint import CollectionInfo
-from vectorplug.search.hits import Rows
+from vectorplug.search.hits import Hit, Question, Rows
+from vectorplug.search.modes import Plan
 from vectorplug_qdrant import indexing, payload, wire
 from vectorplug_qdrant.connecting import channel_of, url_of
 from vectorplug_qdrant.layout import METADATA, Creation, check_creation, check_layout, parameters_of
 from vectorplug_qdrant.patience import CLOSING, READING, WRITING, NotThereError, patiently
-from vectorplug_qdrant.schema import Stage
+from vectorplug_qdrant.schema import Stage, refusals, stages_of
 
 __all__ = ["ServerCollection"]
 
@@ -36,7 +38,7 @@ KEYS_AT_ONCE = 10_000
 OVERSAMPLING = 2.0
 
 
-class ServerCollection:
+class ServerCollection(Database[models.Filter]):
     """One collection of the server that `client` speaks with, there or yet to be made; many may use it at once.
 
     With gRPC points are written as bytes made from arrays, over the client's own channel; else by the client.
@@ -133,8 +135,15 @@ class ServerCollection:
         """key -> the caller's fields of the points that are there."""
         return {str(r.id): payload.decode(r.payload or {})[1] for r in self._records(keys, True, READING)}
 
-    def query(self, stages: Sequence[Stage], query: Encoded, filter: models.Filter | None) -> list[models.ScoredPoint]:
-        """Points of the last stage, best first, with their payload; all stages are one request."""
+    def refusals(self, rows: Rows) -> dict[int, str]:
+        """Position -> the reason, of documents that Qdrant does not take."""
+        return refusals(rows)
+
+    def search(
+        self, question: Question, plan: Plan, limit: int, filter: models.Filter | None, candidates: int
+    ) -> list[Hit]:
+        """The best `limit`, best first; all stages are one request."""
+        stages, query = stages_of(plan, limit, candidates), question.encoded
         if filter is not None and not isinstance(filter, models.Filter):
             raise InputError(f"filter is a {type(filter).__name__}, expected a qdrant_client.models.Filter.")
         prefetch: models.Prefetch | None = None
@@ -161,7 +170,7 @@ class ServerCollection:
                 with_payload=True,
             ),
         )
-        return response.points
+        return [payload.hit_of(point.payload or {}, point.score) for point in response.points]
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove points."""

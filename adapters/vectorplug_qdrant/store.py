@@ -1,26 +1,21 @@
 """A Qdrant collection as a store of vectorplug."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from vectorplug.encoded import Encoded, Output
+from vectorplug.encoded import Output
 from vectorplug.errors import ConfigurationError
-from vectorplug.search.fingerprint import CollectionInfo
-from vectorplug.search.hits import Hit, Rows
-from vectorplug.search.modes import Mode, Plan
+from vectorplug.search.database import Database
+from vectorplug.search.modes import Mode
 from vectorplug.search.store import Store
 from vectorplug.search.text_vectorizer import TextVectorizer
-from vectorplug_qdrant import payload
-from vectorplug_qdrant.schema import refusals, stages_of
 
 if TYPE_CHECKING:
     import qdrant_edge
     from qdrant_client import QdrantClient, models
 
-    from vectorplug_qdrant.edge import EdgeCollection
     from vectorplug_qdrant.layout import Creation
-    from vectorplug_qdrant.server import ServerCollection
 
     Filter = qdrant_edge.Filter | models.Filter
 
@@ -44,8 +39,6 @@ class QdrantStore(Store["Filter"]):
     is somebody else's.
     """
 
-    _engine: "EdgeCollection | ServerCollection"
-
     def __init__(
         self,
         url: str,
@@ -56,8 +49,8 @@ class QdrantStore(Store["Filter"]):
         outputs: Sequence[Output] | None = None,
         **creation: "Unpack[Creation]",
     ) -> None:
-        self._engine = _engine_at(url, collection, creation)
-        super().__init__(collection, vectorizer=vectorizer, mode=mode, outputs=outputs)
+        database = _database_at(url, collection, creation)
+        super().__init__(database, collection, vectorizer=vectorizer, mode=mode, outputs=outputs)
 
     @classmethod
     def from_client(
@@ -78,50 +71,13 @@ class QdrantStore(Store["Filter"]):
         from vectorplug_qdrant.server import ServerCollection
 
         store = cls.__new__(cls)
-        store._engine = ServerCollection(client, collection, creation)
-        Store.__init__(store, collection, vectorizer=vectorizer, mode=mode, outputs=outputs)
+        database: Database[Any] = ServerCollection(client, collection, creation)
+        Store.__init__(store, database, collection, vectorizer=vectorizer, mode=mode, outputs=outputs)
         return store
 
-    def _close(self) -> None:
-        self._engine.close()
 
-    def _read_info(self) -> CollectionInfo | None:
-        return self._engine.open()
-
-    def _create(self, info: CollectionInfo) -> None:
-        self._engine.create(info)
-
-    def _contents(self, keys: Sequence[str]) -> Mapping[str, str]:
-        return self._engine.contents(keys)
-
-    def _payloads(self, keys: Sequence[str]) -> Mapping[str, dict[str, Any]]:
-        return self._engine.payloads(keys)
-
-    def _refusals(self, rows: Rows) -> Mapping[int, str]:
-        for row in rows.rows:
-            payload.check(row)
-        return refusals(rows)
-
-    def _upsert(self, rows: Rows) -> None:
-        self._engine.upsert(rows)
-
-    def _finish_adding(self) -> None:
-        self._engine.finish()
-
-    def _search(self, query: Encoded, plan: Plan, limit: int, filter: Any, candidates: int) -> list[Hit]:
-        points = self._engine.query(stages_of(plan, limit, candidates), query, filter)
-        found = ((*payload.decode(point.payload or {}), point.score) for point in points)
-        return [Hit(document_id, score, fields) for document_id, fields, score in found]
-
-    def _delete(self, keys: Sequence[str]) -> None:
-        self._engine.delete(keys)
-
-    def _count(self) -> int:
-        return self._engine.count()
-
-
-def _engine_at(url: str, collection: str, creation: "Creation") -> "EdgeCollection | ServerCollection":
-    """The engine that the URL names; what it needs is imported here, so that each goes without the other's package."""
+def _database_at(url: str, collection: str, creation: "Creation") -> "Database[Any]":
+    """The one that the URL names; what it needs is imported here, so that each goes without the other's package."""
     scheme, _, folder = url.partition(":")
     try:
         if scheme.removeprefix("qdrant+") in ("http", "https"):

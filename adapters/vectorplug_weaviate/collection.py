@@ -13,17 +13,18 @@ from weaviate.collections.classes.config import CollectionConfig
 from weaviate.proto.v1 import base_pb2
 
 from vectorplug.encoded import Encoded, Output
-from vectorplug.errors import PartialFailureError, StoreError, StoreUnavailableError
+from vectorplug.errors import InputError, PartialFailureError, StoreError, StoreUnavailableError
 from vectorplug.multivectors import MultiVectors
+from vectorplug.search.database import Database
 from vectorplug.search.fingerprint import CollectionInfo
-from vectorplug.search.hits import Rows
+from vectorplug.search.hits import Hit, Question, Rows
 from vectorplug.search.modes import Plan
 from vectorplug_weaviate import payload
 from vectorplug_weaviate.batch import FRAME_BYTES, largest, messages, objects_of
 from vectorplug_weaviate.connection import Connection
 from vectorplug_weaviate.schema import CONTENT, ID, PART, PARTS, PAYLOAD, class_name, definition, info_of
 
-__all__ = ["Found", "WeaviateCollection"]
+__all__ = ["WeaviateCollection"]
 
 # Weaviate answers with at most 10,000 objects (QUERY_MAXIMUM_RESULTS) and ranks twice as many as it answers with. Parts
 # are equal but for chance: this leaves them room.
@@ -47,7 +48,7 @@ class Found:
     properties: dict[str, Any]
 
 
-class WeaviateCollection:
+class WeaviateCollection(Database[FilterReturn]):
     """The requests of one collection; every call may raise StoreUnavailableError or StoreError."""
 
     def __init__(
@@ -126,10 +127,24 @@ class WeaviateCollection:
         """key -> the caller's payload of the objects that are there."""
         return {key: payload.decode(properties)[1] for key, properties in self._read(keys, [ID, PAYLOAD])}
 
+    def finish(self) -> None:
+        """Weaviate syncs and indexes by itself."""
+
     def search(
+        self, question: Question, plan: Plan, limit: int, filter: FilterReturn | None, candidates: int
+    ) -> list[Hit]:
+        """The best `limit`, best first."""
+        if filter is not None and not isinstance(filter, FilterReturn):
+            raise InputError(f"filter is a {type(filter).__name__}, expected a weaviate.classes.query.Filter.")
+        hits = []
+        for found in self._found(question.encoded, plan, limit, filter, candidates):
+            document_id, fields = payload.decode(found.properties)
+            hits.append(Hit(document_id, found.score, fields))
+        return hits
+
+    def _found(
         self, query: Encoded, plan: Plan, limit: int, filter: FilterReturn | None, candidates: int
     ) -> list[Found]:
-        """The best `limit`, best first, with their properties."""
         if not self._there():
             return []
         if plan.find == "tokens":

@@ -1,20 +1,16 @@
 """A Weaviate collection as a store of vectorplug."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Self
 
 import weaviate
 from weaviate.classes.config import ConsistencyLevel
 from weaviate.classes.query import FilterReturn
 
-from vectorplug.encoded import Encoded, Output
-from vectorplug.errors import InputError
-from vectorplug.search.fingerprint import CollectionInfo
-from vectorplug.search.hits import Hit, Rows
-from vectorplug.search.modes import Mode, Plan
+from vectorplug.encoded import Output
+from vectorplug.search.modes import Mode
 from vectorplug.search.store import Store
 from vectorplug.search.text_vectorizer import TextVectorizer
-from vectorplug_weaviate import payload
 from vectorplug_weaviate.collection import WeaviateCollection
 from vectorplug_weaviate.connection import Connection
 
@@ -73,48 +69,8 @@ class WeaviateStore(Store[FilterReturn]):
         outputs: Sequence[Output] | None,
     ) -> None:
         try:
-            self._database = WeaviateCollection(
-                connection, collection, tenant=tenant, consistency_level=consistency_level
-            )
-            super().__init__(collection, vectorizer=vectorizer, mode=mode, outputs=outputs)
+            database = WeaviateCollection(connection, collection, tenant=tenant, consistency_level=consistency_level)
         except BaseException:
             connection.close()
             raise
-
-    def _close(self) -> None:
-        self._database.close()
-
-    def _read_info(self) -> CollectionInfo | None:
-        return self._database.open()
-
-    def _create(self, info: CollectionInfo) -> None:
-        self._database.create(info)
-
-    def _contents(self, keys: Sequence[str]) -> Mapping[str, str]:
-        return self._database.contents(keys)
-
-    def _payloads(self, keys: Sequence[str]) -> Mapping[str, dict[str, Any]]:
-        return self._database.payloads(keys)
-
-    def _refusals(self, rows: Rows) -> Mapping[int, str]:
-        return self._database.refusals(rows)
-
-    def _upsert(self, rows: Rows) -> None:
-        self._database.upsert(rows)
-
-    def _search(
-        self, query: Encoded, plan: Plan, limit: int, filter: FilterReturn | None, candidates: int
-    ) -> list[Hit]:
-        if filter is not None and not isinstance(filter, FilterReturn):
-            raise InputError(f"filter is a {type(filter).__name__}, expected a weaviate.classes.query.Filter.")
-        hits = []
-        for found in self._database.search(query, plan, limit, filter, candidates):
-            document_id, fields = payload.decode(found.properties)
-            hits.append(Hit(document_id, found.score, fields))
-        return hits
-
-    def _delete(self, keys: Sequence[str]) -> None:
-        self._database.delete(keys)
-
-    def _count(self) -> int:
-        return self._database.count()
+        super().__init__(database, collection, vectorizer=vectorizer, mode=mode, outputs=outputs)

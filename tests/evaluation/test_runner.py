@@ -9,8 +9,8 @@ import vectorplug.evaluation.runner as runner
 from vectorplug import Vectorizer, maxsim
 from vectorplug.errors import ConfigurationError, InputError, PartialFailureError, StoreError
 from vectorplug.evaluation import BeirCollection, Document, Evaluation, evaluate
-from vectorplug.search import MODES
-from vectorplug.search.brute import BruteStore
+from vectorplug.search import VECTOR_MODES
+from vectorplug.search.brute import BruteStore, MemoryCollection
 
 WORDS = ("sea", "ship", "wave", "wind", "salt", "bread", "flour", "oven", "wing", "heat")
 
@@ -46,7 +46,7 @@ def everything(mini: BeirCollection, colbert: Vectorizer) -> Evaluation:
 
 
 def test_native_is_exact_maxsim(everything: Evaluation) -> None:
-    assert list(everything.modes) == list(MODES)
+    assert list(everything.modes) == list(VECTOR_MODES)
     assert everything.modes["native"].overlap_at_10 == 1.0
     assert 0 < everything.modes["fde"].overlap_at_10 < 1
 
@@ -91,7 +91,7 @@ def test_bytes_are_of_the_vectors_that_the_mode_needs(
 def test_json(everything: Evaluation) -> None:
     written = json.loads(json.dumps(everything.model_dump(mode="json", by_alias=True)))
     assert (written["collection"], written["model"]) == ("mini", everything.model)
-    assert list(written["modes"]) == list(MODES)
+    assert list(written["modes"]) == list(VECTOR_MODES)
     native = written["modes"]["native"]
     promised = {"ndcg@10", "recall@100", "overlap@10", "bytes_per_document", "ms_per_query"}
     assert native.keys() == promised | {"bytes_by_vectors", "candidates"}
@@ -104,7 +104,7 @@ def test_candidates_are_exactly_those_that_maxsim_ranks(
     mini: BeirCollection, dense: Vectorizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     searched, ranked = [], []
-    search = BruteStore._search
+    search = MemoryCollection.search
 
     def recording(self: Any, query: Any, plan: Any, limit: int, filter: Any, candidates: int) -> Any:
         searched.append((plan.find, limit))
@@ -114,7 +114,7 @@ def test_candidates_are_exactly_those_that_maxsim_ranks(
         ranked.append(len(candidates))
         return maxsim(query, documents, candidates=candidates)
 
-    monkeypatch.setattr(BruteStore, "_search", recording)
+    monkeypatch.setattr(MemoryCollection, "search", recording)
     monkeypatch.setattr("vectorplug.search.brute.maxsim", counting)
     few = evaluate(mini, dense, ["fde", "fde+rerank"], candidates=7)
     assert set(searched) == {("fde", 100), ("fde", 7)}
@@ -130,13 +130,13 @@ def test_overlap_needs_no_tokens_in_the_store(
     mini: BeirCollection, dense: Vectorizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored = []
-    upsert = BruteStore._upsert
+    upsert = MemoryCollection.upsert
 
     def recording(self: Any, rows: Any) -> None:
         stored.extend(name for name, _ in rows.encoded.vectors())
         upsert(self, rows)
 
-    monkeypatch.setattr(BruteStore, "_upsert", recording)
+    monkeypatch.setattr(MemoryCollection, "upsert", recording)
     alone = evaluate(mini, dense, ["dense"]).modes["dense"]
     assert set(stored) == {"dense"}
     beside = evaluate(mini, dense, ["dense", "native", "dense"])

@@ -11,6 +11,8 @@ def test_every_mode_has_a_plan() -> None:
         "fde+rerank": Plan("fde", "tokens"),
         "dense": Plan("dense", None),
         "dense+rerank": Plan("dense", "tokens"),
+        "hybrid": Plan("fde", None, words=True),
+        "hybrid+rerank": Plan("fde", "tokens", words=True),
     }
 
 

@@ -7,7 +7,7 @@ import typer
 
 from vectorplug.cli.console import notes, print_json, results, table
 from vectorplug.cli.options import Json, Model, make_vectorizer
-from vectorplug.search.modes import MODES
+from vectorplug.search.modes import VECTOR_MODES
 
 if TYPE_CHECKING:
     from vectorplug.evaluation.runner import Evaluation
@@ -20,7 +20,7 @@ def evaluate(
         Path, typer.Argument(help="BEIR layout: corpus.jsonl, queries.jsonl, qrels.tsv.", exists=True, file_okay=False)
     ],
     model: Model = None,
-    modes: Annotated[str, typer.Option(help="Which, with commas between.")] = ",".join(MODES),
+    modes: Annotated[str, typer.Option(help="Which, with commas between.")] = ",".join(VECTOR_MODES),
     candidates: Annotated[int, typer.Option(min=1, help="How many exact MaxSim ranks in the +rerank modes.")] = 100,
     store: Annotated[str, typer.Option(help="memory: is exact; edge:FOLDER measures the embedded engine.")] = "memory:",
     as_json: Json = False,

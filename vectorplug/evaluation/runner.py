@@ -16,7 +16,7 @@ from vectorplug.evaluation.corpus import Document
 from vectorplug.evaluation.exact import ExactTop
 from vectorplug.evaluation.metrics import Judge, overlap
 from vectorplug.evaluation.results import Evaluation, ModeResult, Times
-from vectorplug.search import MODES, Mode, Store, open_store
+from vectorplug.search import MODES, VECTOR_MODES, Mode, Store, open_store
 from vectorplug.search.modes import plan_of
 from vectorplug.search.text_vectorizer import TextVectorizer
 
@@ -31,7 +31,7 @@ COMPARED = 10
 def evaluate(
     collection: BeirCollection,
     vectorizer: TextVectorizer,
-    modes: Sequence[str] = MODES,
+    modes: Sequence[str] = VECTOR_MODES,
     *,
     store_url: str = "memory:",
     candidates: int = 100,

@@ -1,8 +1,21 @@
 """The contract of a store: modes, hits, ingest with resume, fingerprint."""
 
-from vectorplug.search.hits import AddReport, Hit
-from vectorplug.search.modes import MODES, Mode
+from vectorplug.search.asynchronous import AsyncStore
+from vectorplug.search.backfill import BackfillReport
+from vectorplug.search.hits import AddReport, Hit, Hits
+from vectorplug.search.modes import MODES, VECTOR_MODES, Mode
 from vectorplug.search.open import open_store
 from vectorplug.search.store import Store
 
-__all__ = ["MODES", "AddReport", "Hit", "Mode", "Store", "open_store"]
+__all__ = [
+    "MODES",
+    "VECTOR_MODES",
+    "AddReport",
+    "AsyncStore",
+    "BackfillReport",
+    "Hit",
+    "Hits",
+    "Mode",
+    "Store",
+    "open_store",
+]

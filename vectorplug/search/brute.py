@@ -9,8 +9,9 @@ import numpy.typing as npt
 from vectorplug.encoded import Encoded, Output
 from vectorplug.errors import ConfigurationError
 from vectorplug.maxsim import maxsim
+from vectorplug.search.database import Database
 from vectorplug.search.fingerprint import CollectionInfo
-from vectorplug.search.hits import Hit, Row, Rows
+from vectorplug.search.hits import Hit, Question, Row, Rows
 from vectorplug.search.modes import Mode, Plan
 from vectorplug.search.store import Store
 from vectorplug.search.text_vectorizer import TextVectorizer
@@ -34,37 +35,52 @@ class BruteStore(Store[PayloadFilter]):
     ) -> None:
         if url != "memory:":
             raise ConfigurationError(f"url {url!r} names a place, a store in memory has none: expected 'memory:'.")
+        super().__init__(MemoryCollection(), collection, vectorizer=vectorizer, mode=mode, outputs=outputs)
+
+
+class MemoryCollection(Database[PayloadFilter]):
+    """Rows and vectors in the order in which they came; a row that was deleted is None."""
+
+    def __init__(self) -> None:
         self._rows: list[Row | None] = []
         self._positions: dict[str, int] = {}
         self._parts: list[Encoded] = []
-        super().__init__(collection, vectorizer=vectorizer, mode=mode, outputs=outputs)
 
-    def _close(self) -> None:
+    def close(self) -> None:
         self._rows, self._positions, self._parts = [], {}, []
 
-    def _read_info(self) -> CollectionInfo | None:
+    def open(self) -> CollectionInfo | None:
         return None
 
-    def _create(self, info: CollectionInfo) -> None:
+    def create(self, info: CollectionInfo) -> None:
         pass
 
-    def _contents(self, keys: Sequence[str]) -> Mapping[str, str]:
+    def contents(self, keys: Sequence[str]) -> Mapping[str, str]:
         there = ((key, self._rows[self._positions[key]]) for key in keys if key in self._positions)
         return {key: row.content for key, row in there if row is not None}
 
-    def _payloads(self, keys: Sequence[str]) -> Mapping[str, dict[str, Any]]:
+    def payloads(self, keys: Sequence[str]) -> Mapping[str, dict[str, Any]]:
         there = ((key, self._rows[self._positions[key]]) for key in keys if key in self._positions)
         return {key: dict(row.payload) for key, row in there if row is not None}
 
-    def _upsert(self, rows: Rows) -> None:
-        self._delete([row.key for row in rows.rows])
+    def refusals(self, rows: Rows) -> Mapping[int, str]:  # noqa: ARG002
+        return {}
+
+    def finish(self) -> None:
+        pass
+
+    def upsert(self, rows: Rows) -> None:
+        self.delete([row.key for row in rows.rows])
         self._positions |= {row.key: len(self._rows) + i for i, row in enumerate(rows.rows)}
         self._rows.extend(rows.rows)
         self._parts.append(rows.encoded)
 
-    def _search(
-        self, query: Encoded, plan: Plan, limit: int, filter: PayloadFilter | None, candidates: int
+    def search(
+        self, question: Question, plan: Plan, limit: int, filter: PayloadFilter | None, candidates: int
     ) -> list[Hit]:
+        if plan.words:
+            raise ConfigurationError("a store in memory has no index of words: use a database for the hybrid modes.")
+        query = question.encoded
         allowed = np.array(
             [i for i, row in enumerate(self._rows) if row is not None and (filter is None or filter(row.payload))],
             np.int64,
@@ -97,12 +113,12 @@ class BruteStore(Store[PayloadFilter]):
             self._parts = [Encoded.concatenate(self._parts)]
         return self._parts[0]
 
-    def _delete(self, keys: Sequence[str]) -> None:
+    def delete(self, keys: Sequence[str]) -> None:
         for key in keys:
             if (position := self._positions.pop(key, None)) is not None:
                 self._rows[position] = None
 
-    def _count(self) -> int:
+    def count(self) -> int:
         return len(self._positions)
 
 

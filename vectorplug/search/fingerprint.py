@@ -9,7 +9,7 @@ from vectorplug.encoded import Output
 from vectorplug.errors import ConfigurationError, FingerprintError, StoreError
 from vectorplug.search.modes import Mode, plan_of
 
-__all__ = ["CollectionInfo"]
+__all__ = ["CollectionInfo", "NotOursError"]
 
 
 def _stored_somehow(dims: dict[Output, int]) -> dict[Output, int]:
@@ -18,11 +18,16 @@ def _stored_somehow(dims: dict[Output, int]) -> dict[Output, int]:
     return dims
 
 
+class NotOursError(StoreError):
+    """A collection of that name is there and was not made by vectorplug; `backfill` may adopt it."""
+
+
 class CollectionInfo(BaseModel):
     """The model, FDE, stored vectors and default mode of one collection; JSON in the collection's own metadata.
 
     `encoder` is the vectorizer's fingerprint (model, revision, recipe); None where vectors came from elsewhere.
-    `dims` gives the numbers of each stored kind of vector (of one token for "tokens").
+    `dims` gives the numbers of each stored kind of vector (of one token for "tokens"), `words` whether the text is
+    indexed for BM25. `adopted` is a collection that was there before, whose documents keep the database's own ids.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +38,8 @@ class CollectionInfo(BaseModel):
     fde: str | None = None
     dims: Annotated[dict[Output, PositiveInt], AfterValidator(_stored_somehow)]
     mode: Mode
+    words: bool = False
+    adopted: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -76,7 +83,11 @@ class CollectionInfo(BaseModel):
 
     def check_mode(self, mode: str, collection: str) -> None:
         """Raise ConfigurationError where the vectors that `mode` needs are not stored."""
-        missing = [name for name in plan_of(mode).outputs if name not in self.dims]
+        plan = plan_of(mode)
+        missing = [
+            *(name for name in plan.outputs if name not in self.dims),
+            *(["words"] if plan.words > self.words else []),
+        ]
         if missing:
             raise ConfigurationError(
                 f"mode {mode!r} needs {' and '.join(missing)}, collection {collection!r} stores "

@@ -4,14 +4,28 @@ import hashlib
 import json
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from vectorplug.encoded import Encoded
 from vectorplug.errors import InputError, PartialFailureError
 
-__all__ = ["AddReport", "Hit", "Id", "Row", "Rows", "content_hash", "key_of", "row_of"]
+__all__ = [
+    "AddReport",
+    "Hit",
+    "Hits",
+    "Id",
+    "Question",
+    "Row",
+    "Rows",
+    "StageReport",
+    "content_hash",
+    "key_of",
+    "own_key_of",
+    "row_of",
+]
 
 Id = str | int
 _namespace = uuid.UUID("6f0c1f0e-8d0b-5a53-9a6c-5b0f2f6c7a11")
@@ -27,6 +41,35 @@ class Hit:
     id: Id
     score: float
     payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StageReport:
+    """One step of a search: what it found, best first, in how many milliseconds, for how many bytes of query vectors.
+
+    `name` is "encode", the vectors that found the candidates ("fde", with words "fde+words"), or "rerank".
+    """
+
+    name: str
+    milliseconds: float
+    query_bytes: int
+    candidates: list[tuple[Id, float]]
+
+
+class Hits(list[Hit]):
+    """The found documents, best first; `stages` says how they were found where that was asked for (explain=True)."""
+
+    def __init__(self, hits: Iterable[Hit] = (), stages: Sequence[StageReport] = ()) -> None:
+        super().__init__(hits)
+        self.stages = list(stages)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One query: its vectors, an Encoded of one text, and its words, for modes that find by words too."""
+
+    encoded: Encoded
+    text: str = ""
 
 
 @dataclass(slots=True)
@@ -50,7 +93,7 @@ class AddReport:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One document beside its vectors. `key` is the database's UUID, `content` the hash that tells a change."""
+    """One document beside its vectors. `key` is the database's own id, `content` the hash that tells a change."""
 
     id: Id
     key: str
@@ -73,22 +116,30 @@ def key_of(document_id: Id) -> str:
     return str(uuid.uuid5(_namespace, json.dumps(document_id)))
 
 
+def own_key_of(document_id: Id) -> str:
+    """As `key_of`, except that a UUID, in any of its spellings, is its own key: that of an object of somebody else."""
+    if isinstance(document_id, str):
+        with suppress(ValueError):
+            return str(uuid.UUID(document_id))
+    return key_of(document_id)
+
+
 def content_hash(text: str, payload: Mapping[str, Any]) -> str:
     """16 hex digits of a text and its payload: equal where nothing has to be written again."""
     body = json.dumps([text, payload], sort_keys=True, ensure_ascii=True, allow_nan=False)
     return hashlib.blake2b(body.encode(), digest_size=8).hexdigest()
 
 
-def row_of(document_id: Id, text: str, payload: Mapping[str, Any]) -> Row:
+def row_of(document_id: Id, text: str, payload: Mapping[str, Any], key: Callable[[Id], str] = key_of) -> Row:
     """The row of a document; InputError for an id or a payload that some database would refuse or change.
 
     A payload is JSON: names are str, numbers finite, integers of 64 bits, text Unicode, at most 64 levels deep.
     """
-    key = key_of(document_id)
+    its_key = key(document_id)
     _check_json(document_id, "the id", 0)
     stored = dict(payload)
     _check_json(stored, "the payload", 0)
-    return Row(document_id, key, stored, content_hash(text, stored))
+    return Row(document_id, its_key, stored, content_hash(text, stored))
 
 
 def _check_json(value: Any, place: str, level: int) -> None:

@@ -1,6 +1,6 @@
 """From a stream of texts to windows of documents that are worth encoding."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
@@ -23,13 +23,14 @@ _ended: Any = object()
 class Window:
     """Some documents of the stream: `rows[i]` is made from `texts[i]`; `failed` holds those that cannot be used.
 
-    `start` is the place in the stream of the first of them.
+    `start` is the place in the stream of the first of them, `key` gives the database's id of a caller's.
     """
 
     rows: list[Row] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     failed: list[tuple[Id, str]] = field(default_factory=list)
     start: int = 0
+    key: Callable[[Id], str] = key_of
 
     def __len__(self) -> int:
         return len(self.rows) + len(self.failed)
@@ -43,7 +44,7 @@ class Window:
                 raise InputError(f"the payload is a {type(payload).__name__}, expected a mapping.")
             text.encode()  # a lone surrogate is a str that no tokenizer and no database takes
             identity = key_of(text) if document_id is None else document_id
-            row = row_of(identity, text, {TEXT: text, **payload})
+            row = row_of(identity, text, {TEXT: text, **payload}, self.key)
         except (InputError, UnicodeEncodeError) as error:
             name = document_id if document_id is not None else f"document {self.start + len(self)}"
             self.failed.append((name, str(error)))
@@ -55,7 +56,7 @@ class Window:
         """The same window less some of its documents."""
         dropped = set(positions)
         keep = [i for i in range(len(self.rows)) if i not in dropped]
-        return Window([self.rows[i] for i in keep], [self.texts[i] for i in keep], self.failed, self.start)
+        return Window([self.rows[i] for i in keep], [self.texts[i] for i in keep], self.failed, self.start, self.key)
 
     def unique(self) -> "Window":
         """Of documents with one id, the last, as when they are written one after the other."""
@@ -67,6 +68,7 @@ def windows(
     texts: Iterable[str],
     ids: Iterable[Id] | None,
     payloads: Iterable[Mapping[str, Any] | None] | None,
+    key: Callable[[Id], str] = key_of,
 ) -> Iterator[Window]:
     """Windows of the stream in its order; InputError where texts, ids and payloads differ in number."""
     if isinstance(texts, str):
@@ -77,7 +79,7 @@ def windows(
     if len(set(sizes.values())) > 1:
         counts = ", ".join(f"{size} {name}" for name, size in sizes.items())
         raise InputError(f"there are {counts}; expected as many of each.")
-    window, characters = Window(), 0
+    window, characters = Window(key=key), 0
     for values in zip_longest(*columns.values(), fillvalue=_ended):
         document = dict(zip(columns, values, strict=True))
         ended = [name for name, value in document.items() if value is _ended]
@@ -88,7 +90,7 @@ def windows(
         characters += len(text) if isinstance(text, str) else 0
         if len(window) >= WINDOW_DOCUMENTS or characters >= WINDOW_CHARACTERS:
             yield window
-            window, characters = Window(start=window.start + len(window)), 0
+            window, characters = Window(start=window.start + len(window), key=key), 0
     if len(window):
         yield window
 

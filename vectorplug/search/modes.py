@@ -6,18 +6,22 @@ from typing import Literal, get_args
 from vectorplug.encoded import Output
 from vectorplug.errors import ConfigurationError
 
-__all__ = ["MODES", "Mode", "Plan", "default_candidates", "plan_of"]
+__all__ = ["MODES", "VECTOR_MODES", "Mode", "Plan", "default_candidates", "plan_of"]
 
-Mode = Literal["native", "fde", "fde+rerank", "dense", "dense+rerank"]
+Mode = Literal["native", "fde", "fde+rerank", "dense", "dense+rerank", "hybrid", "hybrid+rerank"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`find` names the vectors that find; `rerank`, where not None, those whose exact MaxSim ranks the candidates."""
+    """`find` names the vectors that find; `rerank`, where not None, those whose exact MaxSim ranks the candidates.
+
+    With `words` documents are found by BM25 of their text, too, and the database fuses both rankings.
+    """
 
     find: Output
     rerank: Literal["tokens"] | None
+    words: bool = False
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -31,7 +35,11 @@ _plans: dict[str, Plan] = {
     "fde+rerank": Plan("fde", "tokens"),
     "dense": Plan("dense", None),
     "dense+rerank": Plan("dense", "tokens"),
+    "hybrid": Plan("fde", None, words=True),
+    "hybrid+rerank": Plan("fde", "tokens", words=True),
 }
+# Those that any store has; the others need a database that keeps an index of words.
+VECTOR_MODES: tuple[Mode, ...] = tuple(mode for mode in MODES if not _plans[mode].words)
 
 
 def plan_of(mode: str) -> Plan:

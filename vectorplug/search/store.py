@@ -1,18 +1,22 @@
 """The contract of a store: one collection of documents in one database, searched by mode."""
 
-from abc import ABC, abstractmethod
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-import numpy as np
 from tqdm.auto import tqdm
 
 from vectorplug.encoded import OUTPUTS, Encoded, Output
-from vectorplug.errors import ConfigurationError, InputError, PartialFailureError, StoreError
-from vectorplug.search.fingerprint import CollectionInfo
-from vectorplug.search.hits import AddReport, Hit, Id, Row, Rows, key_of, row_of
-from vectorplug.search.ingest import Window, chunks_by_bytes, windows
+from vectorplug.errors import ConfigurationError, InputError, StoreError
+from vectorplug.search.adding import Adding, not_finite
+from vectorplug.search.backfill import BackfillReport, Unfilled, estimate, fill_all
+from vectorplug.search.database import Database
+from vectorplug.search.explaining import explained
+from vectorplug.search.fingerprint import CollectionInfo, NotOursError
+from vectorplug.search.hits import AddReport, Hits, Id, Question, Row, StageReport, key_of, row_of
+from vectorplug.search.ingest import TEXT, windows
 from vectorplug.search.modes import Mode, Plan, default_candidates, plan_of
 from vectorplug.search.text_vectorizer import TextVectorizer
 
@@ -21,8 +25,8 @@ __all__ = ["Store"]
 Filter = TypeVar("Filter")
 
 
-class Store(ABC, Generic[Filter]):
-    """One collection. An adapter writes the eight abstract methods at the end; everything else is the same for all.
+class Store(Generic[Filter]):
+    """One collection in a database, which each adapter brings; everything else is the same for all.
 
     `vectorizer` and `mode` may be left out for a collection that exists: it knows what it was made with.
     `outputs` names the vectors that a new collection stores, by default those that `mode` needs.
@@ -34,6 +38,7 @@ class Store(ABC, Generic[Filter]):
 
     def __init__(
         self,
+        database: Database[Filter],
         collection: str,
         *,
         vectorizer: TextVectorizer | None,
@@ -41,17 +46,17 @@ class Store(ABC, Generic[Filter]):
         outputs: Sequence[Output] | None,
     ) -> None:
         self.collection = collection
+        self._database = database
         self._vectorizer = vectorizer
         self._closed = False
-        self._outputs = tuple(outputs or plan_of(mode or "fde+rerank").outputs)
-        unknown = [name for name in self._outputs if name not in OUTPUTS]
-        if unknown:
-            raise ConfigurationError(f"output {unknown[0]!r} is not one of {', '.join(OUTPUTS)}.")
-        if mode is not None:
-            plan_of(mode)
-        self._info = self._read_info()
-        self.mode: Mode = mode or (self._info.mode if self._info else "fde+rerank")
+        self._not_ours: NotOursError | None = None
         try:
+            self._outputs = tuple(outputs or plan_of(mode or "fde+rerank").outputs)
+            unknown = [name for name in self._outputs if name not in OUTPUTS]
+            if unknown:
+                raise ConfigurationError(f"output {unknown[0]!r} is not one of {', '.join(OUTPUTS)}.")
+            self._info = self._opened(mode)
+            self.mode: Mode = mode or (self._info.mode if self._info else "fde+rerank")
             if self._info is not None:
                 self._info.check_mode(self.mode, collection)
                 if vectorizer is not None:
@@ -90,18 +95,18 @@ class Store(ABC, Generic[Filter]):
         self._check_open()
         dims = self.vectorizer.dims
         dims = {name: dims[name] for name in self._wanted(dims)}
-        report = AddReport()
         total = len(texts) if isinstance(texts, Sequence) else None
         # tqdm's None means: quiet unless this is a terminal.
-        with tqdm(total=total, disable=None if show_progress_bar is None else not show_progress_bar) as bar:
+        bar = tqdm(total=total, disable=None if show_progress_bar is None else not show_progress_bar)
+        with bar, self._adding(tuple(dims)) as adding:
             bar.set_description("Adding documents")
-            for window in windows(texts, ids, payloads):
+            for window in windows(texts, ids, payloads, self._key):
                 self._ensure_created(dims)
-                self._add_window(window, report)
+                adding.window(window, lambda texts: self._documents(texts, tuple(dims)))
                 bar.update(len(window))
         if self._info is not None:
-            self._finish_adding()
-        return report
+            self._database.finish()
+        return adding.report
 
     def add_encoded(
         self,
@@ -124,19 +129,71 @@ class Store(ABC, Generic[Filter]):
             )
         if not ids:
             return AddReport()
-        given = {name: p.dim if name == "tokens" else p.shape[1] for name, p in encoded.vectors()}
-        self._ensure_created({name: given[name] for name in self._wanted(given)})
-        report = AddReport()
-        rows: dict[int, Row] = {}
-        for position, (document_id, payload) in enumerate(zip(ids, payloads, strict=True)):
-            try:
-                rows[position] = row_of(document_id, "", payload or {})
-            except InputError as error:
-                report.failed.append((document_id, str(error)))
-        last = {row.key: position for position, row in rows.items()}
-        keep = [position for position, row in rows.items() if last[row.key] == position]
-        self._write([rows[k] for k in keep], _taken(encoded, keep), report)
-        self._finish_adding()
+        dims = _dims_of(encoded)
+        self._ensure_created({name: dims[name] for name in self._wanted(dims)})
+        with self._adding(self._stored()) as adding:
+            rows: dict[int, Row] = {}
+            for position, (document_id, payload) in enumerate(zip(ids, payloads, strict=True)):
+                try:
+                    rows[position] = row_of(document_id, "", payload or {}, self._key)
+                except InputError as error:
+                    adding.report.failed.append((document_id, str(error)))
+            last = {row.key: position for position, row in rows.items()}
+            keep = [position for position, row in rows.items() if last[row.key] == position]
+            adding.vectors([rows[k] for k in keep], encoded if len(keep) == len(ids) else encoded.take(keep))
+        self._database.finish()
+        return adding.report
+
+    def backfill(
+        self,
+        field: str = TEXT,
+        *,
+        outputs: Sequence[Output] | None = None,
+        dry_run: bool = False,
+        show_progress_bar: bool | None = None,
+    ) -> BackfillReport:
+        """Give the documents that are there the vectors they lack, made from the text in their payload's `field`.
+
+        The collection may be one that vectorplug did not make: it gets the named vectors, and from then on its
+        documents are found under the database's own ids; their payload and their other vectors stay as they are.
+        `outputs` are the vectors to add, by default those that the store's mode needs. The same call again goes on
+        where one was interrupted, and takes up what others wrote meanwhile. `dry_run` changes nothing: the report
+        says how many documents lack vectors, and how many bytes and minutes they will be, writing not counted.
+
+        Raises InputError where none of the first documents has a text in `field`, FingerprintError where the
+        collection has vectors of another model.
+        """
+        self._check_not_closed()
+        asked = tuple(outputs or self._outputs)
+        dims = self.vectorizer.dims
+        if missing := [name for name in asked if name not in dims]:
+            raise ConfigurationError(f"outputs ask for {', '.join(missing)}, the vectorizer gives {', '.join(dims)}.")
+        info = self._extended({name: dims[name] for name in asked})
+
+        def pages() -> Iterable[Sequence[Unfilled]]:
+            return self._database.unfilled(field, asked)
+
+        first = next(iter(pages()), [])
+        if first and all(each.text is None for each in first):
+            raise InputError(
+                f"none of the first {len(first)} documents has a text in its field {field!r}: name the payload field "
+                "that holds the text, backfill(field=...). Nothing was changed."
+            )
+        count = self._database.unfilled_count(field, asked)
+        if dry_run:
+            return estimate(count, pages, lambda texts: self._documents(texts, asked))
+        if info != self._info:
+            self._database.extend(info)
+            self._info, self._not_ours = info, None
+        report = fill_all(
+            count,
+            pages,
+            lambda texts: self._documents(texts, asked),
+            partial(self._database.fill, field),
+            at_once=self._database.writes_at_once,
+            show_progress_bar=show_progress_bar,
+        )
+        self._database.finish()
         return report
 
     def search(
@@ -147,32 +204,43 @@ class Store(ABC, Generic[Filter]):
         filter: Filter | None = None,
         candidates: int | None = None,
         mode: Mode | None = None,
-    ) -> list[Hit]:
+        explain: bool = False,
+    ) -> Hits:
         """The `limit` best documents for a question, best first; `filter` is of the database's own type.
 
         `candidates` documents are ranked by exact MaxSim in the +rerank modes (default: 10 a hit, at least 100).
+        With `explain` the stages are searched one by one, and the result's `stages` say what each found, and when.
         """
         if not isinstance(text, str):
             raise InputError(f"the question is a {type(text).__name__}, expected a str; search one question at a time.")
         plan = self._plan(mode, limit, candidates)
+        began = time.perf_counter()
         encoded = self.vectorizer.encode_query([text], outputs=plan.outputs, show_progress_bar=False)
-        return self._search(encoded, plan, limit, filter, candidates or default_candidates(limit))
+        encoding = StageReport("encode", (time.perf_counter() - began) * 1000, 0, [])
+        hits = self._hits(Question(encoded, text), plan, limit, filter, candidates, explain)
+        if explain:
+            hits.stages.insert(0, encoding)
+        return hits
 
     def search_encoded(
         self,
         encoded: Encoded,
         *,
+        text: str = "",
         limit: int = 10,
         filter: Filter | None = None,
         candidates: int | None = None,
         mode: Mode | None = None,
-    ) -> list[Hit]:
-        """As `search`, with the vectors of one query that exist already."""
+        explain: bool = False,
+    ) -> Hits:
+        """As `search`, with the vectors of one query that exist already; the hybrid modes need its `text`, too."""
         plan = self._plan(mode, limit, candidates)
         if len(encoded) != 1:
             raise InputError(f"encoded holds {len(encoded)} queries, expected one: search encoded[i:i + 1] in turn.")
-        given = {name: p.dim if name == "tokens" else p.shape[1] for name, p in encoded.vectors()}
-        broken = _not_finite(encoded)
+        if plan.words and not text:
+            raise InputError("the hybrid modes find by words, too, and there are none: search_encoded(..., text=...).")
+        given = _dims_of(encoded)
+        broken = not_finite(encoded)
         if broken:
             raise InputError(f"the query's {broken[0]}.")
         assert self._info is not None
@@ -182,7 +250,7 @@ class Store(ABC, Generic[Filter]):
                     f"the query's {name} hold {given.get(name, 'no')} numbers, collection {self.collection!r} stores "
                     f"{self._info.dims[name]}: encode the query with outputs={plan.outputs} and the same model."
                 )
-        return self._search(encoded, plan, limit, filter, candidates or default_candidates(limit))
+        return self._hits(Question(encoded, text), plan, limit, filter, candidates, explain)
 
     def delete(self, ids: Sequence[Id]) -> None:
         """Remove documents by the caller's ids; ids that are not there are no error."""
@@ -190,27 +258,27 @@ class Store(ABC, Generic[Filter]):
         if isinstance(ids, str):
             raise InputError("ids is one str, expected a list of ids: [id].")
         if self._info is not None and len(ids):
-            self._delete([key_of(i) for i in ids])
+            self._database.delete([self._key(i) for i in ids])
 
     def payloads(self, ids: Sequence[Id]) -> dict[Id, dict[str, Any]]:
         """The payloads of documents by the caller's ids, in their order; ids that are not there are left out."""
         self._check_open()
         if isinstance(ids, str):
             raise InputError("ids is one str, expected a list of ids: [id].")
-        keys = {key_of(i): i for i in ids}
-        found = self._payloads(list(keys)) if self._info is not None and keys else {}
+        keys = {self._key(i): i for i in ids}
+        found = self._database.payloads(list(keys)) if self._info is not None and keys else {}
         return {document_id: found[key] for key, document_id in keys.items() if key in found}
 
     def count(self) -> int:
         """How many documents the collection holds."""
         self._check_open()
-        return 0 if self._info is None else self._count()
+        return 0 if self._info is None else self._database.count()
 
     def close(self) -> None:
         """Release the database; the collection stays. Once closed, everything else raises StoreError."""
         if not self._closed:
             self._closed = True
-            self._close()
+            self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -220,9 +288,23 @@ class Store(ABC, Generic[Filter]):
     ) -> None:
         self.close()
 
-    def _check_open(self) -> None:
+    def _opened(self, mode: Mode | None) -> CollectionInfo | None:
+        if mode is not None:
+            plan_of(mode)
+        try:
+            return self._database.open()
+        except NotOursError as error:
+            self._not_ours = error
+            return None
+
+    def _check_not_closed(self) -> None:
         if self._closed:
             raise StoreError(f"this store of collection {self.collection!r} is closed: open it again.")
+
+    def _check_open(self) -> None:
+        self._check_not_closed()
+        if self._not_ours is not None:
+            raise self._not_ours
 
     def _check_vectorizer(self, vectorizer: TextVectorizer) -> None:
         assert self._info is not None
@@ -259,61 +341,68 @@ class Store(ABC, Generic[Filter]):
             fde=fde.fingerprint if fde else None,
             dims=dict(dims),
             mode=self.mode,
+            words=plan_of(self.mode).words or self._database.always_words,
         )
 
     def _ensure_created(self, dims: Mapping[Output, int]) -> None:
         if self._info is None:
             info = self._describe(dims, self._vectorizer)
             info.check_mode(self.mode, self.collection)
-            self._create(info)
+            self._database.create(info)
             self._info = info
         elif dims != self._info.dims:
             raise InputError(
                 f"the vectors have {dict(dims)} numbers, collection {self.collection!r} {self._info.dims}."
             )
 
-    def _add_window(self, window: Window, report: AddReport) -> None:
-        report.failed.extend(window.failed)
-        distinct = window.unique()
-        there = self._contents([row.key for row in distinct.rows])
-        same = [i for i, row in enumerate(distinct.rows) if there.get(row.key) == row.content]
-        report.skipped += len(same) + len(window.rows) - len(distinct.rows)
-        todo = distinct.without(same)
-        while todo.rows:
-            try:
-                encoded = self.vectorizer.encode_document(todo.texts, outputs=self._stored(), show_progress_bar=False)
-            except InputError as error:
-                if error.index is None:
-                    raise
-                report.failed.append((todo.rows[error.index].id, str(error)))
-                todo = todo.without([error.index])
-                continue
-            if encoded.truncated is not None:
-                report.truncated += int((encoded.truncated > 0).sum())
-            self._write(todo.rows, encoded, report)
-            return
-
     def _stored(self) -> tuple[Output, ...]:
         assert self._info is not None
         return tuple(self._info.dims)
 
-    def _write(self, rows: list[Row], encoded: Encoded, report: AddReport) -> None:
-        held = dict(encoded.vectors())
-        stored: dict[str, Any] = {name: held[name] for name in self._stored()}
-        encoded = Encoded(**stored)
-        refused = {**_not_finite(encoded), **self._refusals(Rows(rows, encoded))}
-        report.failed.extend((rows[i].id, reason) for i, reason in sorted(refused.items()))
-        keep = [i for i in range(len(rows)) if i not in refused]
-        rows, encoded = [rows[i] for i in keep], _taken(encoded, keep)
-        for chunk in chunks_by_bytes(encoded, self.chunk_bytes):
-            written = len(rows[chunk])
-            try:
-                self._upsert(Rows(rows[chunk], encoded[chunk]))
-            except PartialFailureError as error:
-                reasons = dict(error.failed)
-                report.failed.extend((row.id, reasons[row.id]) for row in rows[chunk] if row.id in reasons)
-                written -= len(reasons)
-            report.added += written
+    def _adding(self, stored: Sequence[Output]) -> Adding:
+        return Adding(
+            stored,
+            self._database.contents,
+            self._database.refusals,
+            self._database.upsert,
+            chunk_bytes=self.chunk_bytes,
+            at_once=self._database.writes_at_once,
+        )
+
+    def _documents(self, texts: Sequence[str], outputs: Sequence[Output]) -> Encoded:
+        return self.vectorizer.encode_document(texts, outputs=outputs, show_progress_bar=False)
+
+    def _hits(
+        self, question: Question, plan: Plan, limit: int, filter: Filter | None, candidates: int | None, explain: bool
+    ) -> Hits:
+        wanted = candidates or default_candidates(limit)
+        if not explain:
+            return Hits(self._database.search(question, plan, limit, filter, wanted))
+        return explained(
+            lambda plan, limit: self._database.search(question, plan, limit, filter, wanted),
+            question,
+            plan,
+            limit,
+            wanted,
+        )
+
+    def _key(self, document_id: Id) -> str:
+        adopted = self._info is not None and self._info.adopted
+        return self._database.own_key(document_id) if adopted else key_of(document_id)
+
+    def _extended(self, dims: Mapping[Output, int]) -> CollectionInfo:
+        """What the collection is once it has vectors of `dims`, too."""
+        if self._info is None and self._not_ours is None:
+            raise StoreError(f"collection {self.collection!r} does not exist yet: there is nothing to fill in.")
+        given = self._describe(dims, self.vectorizer)
+        if self._info is None:
+            given.check_mode(self.mode, self.collection)
+            return given.model_copy(update={"adopted": True})
+        self._check_vectorizer(self.vectorizer)
+        # One with dense vectors alone has no FDE's fingerprint yet.
+        return self._info.model_copy(
+            update={"dims": {**self._info.dims, **given.dims}, "fde": given.fde or self._info.fde}
+        )
 
     def _stored_vectorizer(self) -> TextVectorizer:
         from vectorplug.muvera import Muvera
@@ -329,67 +418,6 @@ class Store(ABC, Generic[Filter]):
         self._check_vectorizer(vectorizer)
         return vectorizer
 
-    def _refusals(self, rows: Rows) -> Mapping[int, str]:  # noqa: ARG002
-        """Position -> why this database cannot hold that document; the others are written."""
-        return {}
 
-    def _payloads(self, keys: Sequence[str]) -> Mapping[str, dict[str, Any]]:  # noqa: ARG002
-        """key -> the caller's payload of those documents that are there; every database has a way to read by key."""
-        raise StoreError(f"{type(self).__name__} does not read documents by id; search for them.")
-
-    def _finish_adding(self) -> None:
-        """Called at the end of every `add`: where a database syncs, and builds an index when enough is new."""
-
-    @abstractmethod
-    def _close(self) -> None:
-        """Release the database; called once."""
-
-    @abstractmethod
-    def _read_info(self) -> CollectionInfo | None:
-        """What was written by `_create`; None where the collection does not exist."""
-
-    @abstractmethod
-    def _create(self, info: CollectionInfo) -> None:
-        """Make the collection, and write `info` where `_read_info` finds it."""
-
-    @abstractmethod
-    def _contents(self, keys: Sequence[str]) -> Mapping[str, str]:
-        """key -> content hash of those documents that are there."""
-
-    @abstractmethod
-    def _upsert(self, rows: Rows) -> None:
-        """Write documents, replacing those with the same key; durable when it returns.
-
-        PartialFailureError names those that the database refused where the others went in.
-        """
-
-    @abstractmethod
-    def _search(self, query: Encoded, plan: Plan, limit: int, filter: Filter | None, candidates: int) -> list[Hit]:
-        """The best `limit`, best first: found by `plan.find`, ranked by exact MaxSim where `plan.rerank`."""
-
-    @abstractmethod
-    def _delete(self, keys: Sequence[str]) -> None:
-        """Remove documents."""
-
-    @abstractmethod
-    def _count(self) -> int:
-        """Documents in the collection."""
-
-
-def _taken(encoded: Encoded, keep: list[int]) -> Encoded:
-    return encoded if len(keep) == len(encoded) else encoded.take(keep)
-
-
-def _not_finite(encoded: Encoded) -> dict[int, str]:
-    """Position -> the reason, of texts whose vectors hold NaN or infinity (MultiVectors refuses them by itself)."""
-    broken: dict[int, str] = {}
-    for name in ("fde", "dense"):
-        if (part := getattr(encoded, name)) is None:
-            continue
-        with np.errstate(over="ignore", invalid="ignore"):
-            floats = part.astype(np.float32, copy=False)
-            if np.isfinite(floats.sum(dtype=np.float64)):
-                continue
-        for i in np.flatnonzero(~np.isfinite(floats).all(axis=1)):
-            broken[int(i)] = f"{name} holds NaN or infinity, every number must be finite"
-    return broken
+def _dims_of(encoded: Encoded) -> dict[Output, int]:
+    return {name: part.dim if name == "tokens" else part.shape[1] for name, part in encoded.vectors()}

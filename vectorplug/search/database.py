@@ -1,0 +1,109 @@
+"""What a store asks of a database: one collection of it, or of one tenant."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+from vectorplug.encoded import Encoded, Output
+from vectorplug.errors import StoreError
+from vectorplug.search.backfill import Unfilled
+from vectorplug.search.fingerprint import CollectionInfo
+from vectorplug.search.hits import Hit, Id, Question, Rows, own_key_of
+from vectorplug.search.modes import Plan
+
+__all__ = ["Database"]
+
+Filter = TypeVar("Filter")
+
+
+class Database(ABC, Generic[Filter]):
+    """One collection, there or yet to be made. Keys are the ids that the database itself has.
+
+    Every method may raise StoreUnavailableError or StoreError; the four at the end need not be there.
+    """
+
+    writes_at_once: ClassVar[int] = 1
+    """Upserts that may run at the same time, each in a thread of its own."""
+    always_words: ClassVar[bool] = False
+    """Whether any collection is found by words, not only one that was made for it."""
+
+    @abstractmethod
+    def open(self) -> CollectionInfo | None:
+        """What the collection was made with; None where there is none. NotOursError where it is somebody else's."""
+
+    @abstractmethod
+    def create(self, info: CollectionInfo) -> None:
+        """Make the collection, and write `info` where `open` finds it."""
+
+    @abstractmethod
+    def contents(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """key -> content hash of those documents that are there, "" of those that another program wrote."""
+
+    @abstractmethod
+    def payloads(self, keys: Sequence[str]) -> Mapping[str, dict[str, Any]]:
+        """key -> the caller's payload of those documents that are there."""
+
+    @abstractmethod
+    def refusals(self, rows: Rows) -> Mapping[int, str]:
+        """Position -> why this database cannot hold that document; the others are written."""
+
+    @abstractmethod
+    def upsert(self, rows: Rows) -> None:
+        """Write documents, replacing those with the same key; durable when it returns.
+
+        PartialFailureError names those that the database refused where the others went in.
+        """
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Called at the end of every `add`: where a database syncs, and builds an index when enough is new."""
+
+    @abstractmethod
+    def search(self, question: Question, plan: Plan, limit: int, filter: Filter | None, candidates: int) -> list[Hit]:
+        """The best `limit`, best first: found by `plan.find`, with `plan.words` also by BM25 of the text, both fused
+        by the database; of `candidates`, ranked by exact MaxSim, where `plan.rerank`.
+        """
+
+    @abstractmethod
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove documents; keys that are not there are no error."""
+
+    @abstractmethod
+    def count(self) -> int:
+        """Documents in the collection."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what is held; called once."""
+
+    def own_key(self, document_id: Id) -> str:
+        """The key of a document in an adopted collection, whose ids are the database's own as they are."""
+        return own_key_of(document_id)
+
+    def extend(self, info: CollectionInfo) -> None:  # noqa: ARG002
+        """Add the vectors of `info.dims` (and the words) that the collection lacks, then write `info` as `create` does.
+
+        Called again after it was interrupted, it goes on.
+        """
+        raise self._no_backfill()
+
+    def unfilled(self, field: str, outputs: Sequence[Output]) -> Iterator[Sequence[Unfilled]]:  # noqa: ARG002
+        """Pages of those documents that lack one of the vectors `outputs`, or whose text changed since; none twice.
+
+        Called before `extend`, too, when the collection may know no such vectors.
+        """
+        raise self._no_backfill()
+
+    def unfilled_count(self, field: str, outputs: Sequence[Output]) -> int:
+        """How many documents `unfilled` gives."""
+        return sum(map(len, self.unfilled(field, outputs)))
+
+    def fill(self, field: str, documents: Sequence[Unfilled], encoded: Encoded) -> None:  # noqa: ARG002
+        """Write the vectors (and words) of those documents whose text in `field` is still that of `documents`.
+
+        Their payload and their other vectors stay. Those that are gone or were changed meanwhile are left alone.
+        """
+        raise self._no_backfill()
+
+    def _no_backfill(self) -> StoreError:
+        return StoreError(f"a {type(self).__name__} cannot be given more vectors: index into a new collection.")
