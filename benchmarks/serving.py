@@ -1,7 +1,7 @@
 """The server under load, beside the batcher without HTTP and the servers that a user would pick instead.
 
 `python -m benchmarks.serving [SECONDS]`, a few seconds by default; 120 is what the page of benchmarks shows. Infinity
-runs where the program `infinity_emb` is on the path.
+and SIE run where the programs `infinity_emb` and `sie-server` are on the path.
 """
 
 import asyncio
@@ -10,11 +10,13 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
 
 from rich.table import Table
 
@@ -31,6 +33,25 @@ CLIENTS = (1, 16, 128)
 # So many short texts fit into the queue of the overloaded server; four times as many clients come.
 QUEUE_TOKENS = CONNECTIONS * 32
 ROUNDS = 3
+# How SIE is told of a model on this machine, with the adapter and the options that it has for this one.
+SIE_MODEL = """
+sie_id: minilm
+weights_path: {place}
+inputs: {{text: true, image: false, audio: false, video: false}}
+tasks:
+  encode: {{dense: {{dim: 384}}, sparse: null, multivector: null}}
+  score: null
+  extract: null
+max_sequence_length: 256
+profiles:
+  default:
+    max_batch_tokens: 16384
+    compute_precision: null
+    adapter_path: sie_server.adapters.sentence_transformer:SentenceTransformerDenseAdapter
+    adapter_options:
+      loadtime: {{trust_remote_code: false}}
+      runtime: {{pooling: mean, normalize: true}}
+"""
 
 
 @contextmanager
@@ -128,8 +149,8 @@ def bench_overload(texts: Sequence[str], seconds: float) -> None:
     )
 
 
-def peers() -> Mapping[str, tuple[tuple[str, ...], str, str]]:
-    """Command, path and path of readiness of each server that is here, ours first."""
+def peers(folder: Path) -> Mapping[str, tuple[tuple[str, ...], str, str]]:
+    """Command, path and path of readiness of each server that is here, ours first; `folder` is for their settings."""
     found = {
         "vectorplug": (ours(), "/v1/embeddings", "/readyz"),
         "sentence-transformers behind FastAPI": (
@@ -142,6 +163,11 @@ def peers() -> Mapping[str, tuple[tuple[str, ...], str, str]]:
         options = ("--model-id", resolve("minilm").place, "--served-model-name", "minilm", "--engine", "torch")
         command = (infinity, "v2", *options, "--device", "cpu", "--host", "127.0.0.1", "--port", "PORT")
         found["infinity"] = (command, "/embeddings", "/health")
+    if (sie := shutil.which("sie-server")) is not None:
+        (folder / "minilm.yaml").write_text(SIE_MODEL.format(place=resolve("minilm").place))
+        options = ("--models-dir", str(folder), "--preload", "minilm", "--no-tracing", "--device", "cpu")
+        command = (sie, "serve", *options, "--host", "127.0.0.1", "--port", "PORT")
+        found["sie"] = (command, "/v1/embeddings", "/readyz")
     return found
 
 
@@ -151,9 +177,10 @@ def bench_peers(texts: Sequence[str], name: str, texts_a_request: int, seconds: 
     for column in ("server", "clients", "requests/s", "texts/s", "times ours", "p50 ms", "p99 ms", "not 200"):
         table.add_column(column, justify="left" if column == "server" else "right")
     with ExitStack() as servers:
+        folder = Path(servers.enter_context(tempfile.TemporaryDirectory()))
         urls = {
             server: servers.enter_context(running(*command, ready=ready)) + path
-            for server, (command, path, ready) in peers().items()
+            for server, (command, path, ready) in peers(folder).items()
         }
         for clients in CLIENTS:
             loads: dict[str, Load] = {}

@@ -289,6 +289,13 @@ class StoreSuite:
         assert store.add(["first", "other", "last"], ids=["a", "b", "a"]) == AddReport(added=2, skipped=1)
         assert {hit.id: hit.payload["text"] for hit in store.search("last")} == {"a": "last", "b": "other"}
 
+    def test_the_same_id_in_two_windows(self, open_store_under_test: OpenStore, vectorizer: Vectorizer) -> None:
+        store = open_store_under_test(vectorizer=vectorizer, mode="fde")
+        first, second = sentences(300), [f"{text} again" for text in sentences(300)]
+        assert store.add([*first, *second], ids=[*range(300), *range(300)]).added == 600
+        assert store.payloads(range(300)) == {i: {"text": text} for i, text in enumerate(second)}
+        assert store.add([*second, *second], ids=[*range(300), *range(300)]).skipped == 600
+
     def test_without_ids_a_text_is_stored_once(self, open_store_under_test: OpenStore, vectorizer: Vectorizer) -> None:
         store = open_store_under_test(vectorizer=vectorizer)
         assert store.add(["one", "two", "one"]).added == 2

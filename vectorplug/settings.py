@@ -20,6 +20,8 @@ class Settings(BaseSettings):
 
     store: str = "edge:./vectorplug-index"
     collection: str = "docs"
+    store_api_key: SecretStr | None = None
+    """What a database server asks for, where the store is opened by its URL."""
     model: str | None = None
     """None: the default ColBERT where the hub or its cache has it, else the packaged MiniLM."""
     memory_budget: int | str = "80%"

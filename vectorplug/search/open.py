@@ -9,6 +9,7 @@ from vectorplug.errors import ConfigurationError
 from vectorplug.search.modes import Mode
 from vectorplug.search.store import Store
 from vectorplug.search.text_vectorizer import TextVectorizer
+from vectorplug.settings import settings
 
 __all__ = ["open_store"]
 
@@ -23,8 +24,9 @@ def open_store(
 ) -> Store[Any]:
     """Open `edge:FOLDER` (an embedded Qdrant), `qdrant+http://HOST:6333` (a server), `memory:`, or another adapter's.
 
-    `vectorizer` and `mode` may be left out for a collection that exists. ConfigurationError for an unknown scheme
-    or an adapter whose database client is not installed.
+    `vectorizer` and `mode` may be left out for a collection that exists. A server's API key is
+    VECTORPLUG_STORE_API_KEY. ConfigurationError for an unknown scheme or an adapter whose database client is not
+    installed.
     """
     adapters = {point.name: point for point in entry_points(group="vectorplug.adapters")}
     scheme, colon, _ = url.partition(":")
@@ -40,5 +42,7 @@ def open_store(
         raise ConfigurationError(
             f"store {url!r} needs the package {error.name!r}: pip install 'vectorplug[{name}]'."
         ) from error
-    store: Store[Any] = adapter(url, collection, vectorizer=vectorizer, mode=mode, outputs=outputs)
+    key = settings().store_api_key
+    server: dict[str, Any] = {"api_key": key.get_secret_value()} if key is not None and "+" in scheme else {}
+    store: Store[Any] = adapter(url, collection, vectorizer=vectorizer, mode=mode, outputs=outputs, **server)
     return store

@@ -1,0 +1,97 @@
+"""What a store for an event loop must do; `open_async(collection, **options)` opens one over an asynchronous client."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from corpus import WordVectorizer, sentences
+from store_suite import DOCUMENTS, PAYLOADS, QUERIES, assert_same, plain_store
+
+from vectorplug.errors import InputError, StoreError
+from vectorplug.search import AddReport, AsyncStore
+
+OpenAsync = Callable[..., Awaitable[AsyncStore[Any]]]
+
+
+class AsyncSuite:
+    """Each test runs a loop of its own: fixtures give functions, the clients are made on the test's loop."""
+
+    def test_a_life(self, open_async: OpenAsync) -> None:
+        async def life() -> None:
+            async with await open_async("docs", mode="fde+rerank") as store:
+                report = await store.add_encoded(DOCUMENTS, ids=list(range(60)), payloads=PAYLOADS)
+                assert report == AddReport(added=60)
+                assert await store.count() == 60
+                hits = await store.search_encoded(QUERIES[:1])
+                assert_same(hits, plain_store().search_encoded(QUERIES[:1], mode="fde+rerank"))
+                explained = await store.search_encoded(QUERIES[:1], explain=True)
+                assert [stage.name for stage in explained.stages] == ["fde", "rerank"]
+                assert await store.payloads([7]) == {7: PAYLOADS[7]}
+                await store.delete(list(range(50)))
+                assert await store.count() == 10
+            with pytest.raises(StoreError, match="closed"):
+                await store.count()
+            async with await open_async("docs") as store:  # the collection knows how it was made
+                assert (store.mode, await store.count()) == ("fde+rerank", 10)
+
+        asyncio.run(life())
+
+    def test_texts(self, open_async: OpenAsync) -> None:
+        async def life() -> None:
+            vectorizer = WordVectorizer()
+            async with await open_async("docs", vectorizer=vectorizer, mode="fde+rerank") as store:
+                texts = sentences(600)
+                assert (await store.add(texts, ids=range(600))).added == 600
+                assert (await store.add(texts, ids=range(600))).skipped == 600
+                assert [hit.payload["text"] for hit in await store.search(texts[3], limit=1)] == [texts[3]]
+
+        asyncio.run(life())
+
+    def test_many_searches_at_once_leave_the_loop_free(self, open_async: OpenAsync) -> None:
+        async def life() -> None:
+            async with await open_async("docs", mode="fde+rerank") as store:
+                await store.add_encoded(DOCUMENTS, ids=list(range(60)))
+                turns = 0
+
+                async def turning() -> None:
+                    nonlocal turns
+                    while True:
+                        turns += 1
+                        await asyncio.sleep(0)
+
+                beside = asyncio.create_task(turning())
+                found = await asyncio.gather(*(store.search_encoded(QUERIES[i % 4 : i % 4 + 1]) for i in range(100)))
+                beside.cancel()
+                assert turns > 100
+                expected = [plain_store().search_encoded(QUERIES[i : i + 1], mode="fde+rerank") for i in range(4)]
+                for i, hits in enumerate(found):
+                    assert [hit.id for hit in hits] == [hit.id for hit in expected[i % 4]]
+
+        asyncio.run(life())
+
+    def test_errors_arrive(self, open_async: OpenAsync) -> None:
+        async def life() -> None:
+            async with await open_async("docs", mode="fde+rerank") as store:
+                with pytest.raises(StoreError, match="does not exist yet"):
+                    await store.search_encoded(QUERIES[:1])
+                await store.add_encoded(DOCUMENTS, ids=list(range(60)))
+                with pytest.raises(InputError, match="limit is 0"):
+                    await store.search_encoded(QUERIES[:1], limit=0)
+
+        asyncio.run(life())
+
+    def test_a_search_that_is_given_up_harms_nobody(self, open_async: OpenAsync) -> None:
+        async def life() -> None:
+            async with await open_async("docs", mode="fde+rerank") as store:
+                await store.add_encoded(DOCUMENTS, ids=list(range(60)))
+                tasks = [asyncio.create_task(store.search_encoded(QUERIES[:1])) for _ in range(20)]
+                await asyncio.sleep(0)
+                for task in tasks[::2]:
+                    task.cancel()
+                results = await asyncio.gather(*tasks, return_exceptions=True)
+                assert all(isinstance(result, asyncio.CancelledError) for result in results[::2])
+                assert all(len(result) == 10 for result in results[1::2] if isinstance(result, list))
+                assert len(await store.search_encoded(QUERIES[:1])) == 10
+
+        asyncio.run(life())
