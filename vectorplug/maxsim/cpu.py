@@ -1,89 +1,66 @@
-"""MaxSim of float32 tokens on the CPU: which tile, which threads, and the query packed for the tile."""
+"""MaxSim on the CPU: the query packed, the documents shared out among threads."""
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import cast
 
 import numba
 import numpy as np
 import numpy.typing as npt
-from llvmlite.binding import get_host_cpu_features
 
-from vectorplug.errors import ConfigurationError
-from vectorplug.maxsim.kernel import BLOCK, TILES, compiled
+from vectorplug.maxsim.choosing import kernel_for
+from vectorplug.maxsim.kernels import BLOCK, StoredDtype
+from vectorplug.maxsim.packing import pack
+from vectorplug.maxsim.walk import compiled
+from vectorplug.multivectors import MultiVectors
 
-__all__ = ["score", "supported_paths"]
+__all__ = ["score"]
 
-SETTING = "VECTORPLUG_MAXSIM"
-CACHE_LINE = 64
-# Multiply-adds: what one claim of work holds at least, and what pays for waking one more thread.
+# Multiply-adds of float32: what one claim of work holds at least, and what pays for waking one more thread.
 WORTH_A_CLAIM = 1 << 22
 WORTH_A_THREAD = 1 << 24
+
+NO_SCALES = np.empty(0, np.float32)
 
 
 def score(
     queries: npt.NDArray[np.float32],
     query_offsets: npt.NDArray[np.int64],
-    values: npt.NDArray[np.float32],
+    documents: MultiVectors,
     starts: npt.NDArray[np.int64],
     stops: npt.NDArray[np.int64],
     out: npt.NDArray[np.float32],
 ) -> None:
     """`out` float32 [queries, n] becomes the MaxSim of `queries` float32 [query tokens, dim] with n documents.
 
-    Query i is `queries[query_offsets[i]:query_offsets[i + 1]]`, document i is `values[starts[i]:stops[i]]`, in any
-    order, repeats allowed; offsets are int64 and C-contiguous. `values` float32 [total, dim] is C-contiguous and read
-    in place; it may be read-only, memory-mapped and unaligned. Everything is finite and has at least one token.
-    Raises ConfigurationError for a VECTORPLUG_MAXSIM that names no tile, or one that this CPU cannot run.
+    Query i is `queries[query_offsets[i]:query_offsets[i + 1]]`, document i is `documents.values[starts[i]:stops[i]]`,
+    in any order, repeats allowed; offsets are int64 and C-contiguous. The values are read in place; they may be
+    read-only, memory-mapped and unaligned. Everything is finite and has at least one token.
+    Raises ConfigurationError for a VECTORPLUG_MAXSIM that names no path, or one that this CPU cannot run.
     """
-    kernel = compiled(TILES[_path()])
+    kernel = kernel_for(cast(StoredDtype, documents.dtype.name), documents.dim)
+    score_pieces = compiled(kernel)
     if out.size == 0:
         return
-    packed = _packed(queries)
+    packed = pack(queries, kernel)
+    values = np.asarray(documents.values)
+    if values.dtype.itemsize == 2:
+        values = values.view(np.uint16)
+    scales = NO_SCALES if documents.scales is None else np.asarray(documents.scales)
     ends = np.cumsum(stops - starts)
     total = int(ends[-1])
-    work = total * packed.size
+    work = total * len(packed.blocks) * BLOCK * documents.dim // kernel.rate
     pieces = min(work // WORTH_A_CLAIM + 1, len(starts))
     bounds = np.zeros(pieces + 1, np.int64)
     bounds[1:] = np.searchsorted(ends, total * np.arange(1, pieces + 1) // pieces, side="right")
     counter = np.zeros(1, np.int64)
 
     def claim_and_score() -> None:
-        kernel(values, starts, stops, packed, query_offsets, bounds, counter, out)
+        score_pieces(values, scales, starts, stops, *packed, query_offsets, bounds, counter, out)
 
     _run_in_threads(claim_and_score, min(work // WORTH_A_THREAD + 1, pieces, _thread_limit()))
-
-
-@cache
-def supported_paths() -> tuple[str, ...]:
-    """The tiles that this CPU can run, best first."""
-    has = get_host_cpu_features()
-    needs = {"avx512": ["avx512f"], "avx2": ["avx2", "fma"], "plain": []}
-    return tuple(path for path, features in needs.items() if all(has.get(feature) for feature in features))
-
-
-def _path() -> str:
-    supported = supported_paths()
-    path = os.environ.get(SETTING, supported[0])
-    if path not in TILES:
-        raise ConfigurationError(f"{SETTING} is {path!r}, expected one of {', '.join(TILES)}. Or leave it unset.")
-    if path not in supported:
-        raise ConfigurationError(f"{SETTING} is {path!r}, this CPU runs {', '.join(supported)}. Or leave it unset.")
-    return path
-
-
-def _packed(queries: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """float32 [blocks, dim, BLOCK] at a cache line: the tokens [tokens, dim] as columns, then columns of zeros."""
-    tokens, dim = queries.shape
-    blocks = -(-tokens // BLOCK)
-    room = np.zeros(blocks * dim * BLOCK * 4 + CACHE_LINE, np.uint8)
-    skip = -room.ctypes.data % CACHE_LINE
-    packed = room[skip : skip + blocks * dim * BLOCK * 4].view(np.float32).reshape(blocks, dim, BLOCK)
-    for block in range(blocks):
-        part = queries[block * BLOCK : (block + 1) * BLOCK]
-        packed[block, :, : len(part)] = part.T
-    return packed
 
 
 def _thread_limit() -> int:

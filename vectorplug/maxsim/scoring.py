@@ -1,6 +1,4 @@
-"""The public `maxsim`: checks what came in, and feeds the kernel float32 tokens without copying what it need not."""
-
-from collections.abc import Iterator
+"""The public `maxsim`: checks what came in, and names the documents that the kernel goes over."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,32 +8,40 @@ from vectorplug.multivectors import MultiVectors, positions_of
 
 __all__ = ["maxsim"]
 
-# Numbers that are float32 for a moment while documents of another dtype are scored: 16 MB, or one document.
-CONVERTED_AT_ONCE = 1 << 22
-
 
 def maxsim(
     query: npt.ArrayLike | MultiVectors, documents: MultiVectors, *, candidates: npt.ArrayLike | None = None
 ) -> npt.NDArray[np.float32]:
     """float32 [n] for a `query` [query tokens, dim], float32 [queries, n] for a MultiVectors of queries.
 
-    The score of a document is exact: the sum over query tokens of the largest inner product with one of the
-    document's tokens, in float32 whatever the dtypes. With `candidates` (ints [k], any order, repeats allowed) only
-    those documents are scored, in that order: n is k. float32 documents, memory-mapped ones too, are read where they
-    are; other dtypes are converted 16 MB at a time. Threads: NUMBA_NUM_THREADS at most; safe to call from several.
+    The score of a document is exact MaxSim of its tokens as stored: the sum over query tokens of the largest inner
+    product with one of the document's tokens, as float32 arithmetic gives it. With `candidates` (ints [k], any order,
+    repeats allowed) only those documents are scored, in that order: n is k. Documents are read where they are, whatever
+    their dtype, memory-mapped ones too. Threads: NUMBA_NUM_THREADS at most; safe to call from several.
+
+    An inner product of query token q and document token d of dim numbers is off by at most
+    (dim + 2) * 2^-23 * sum |q_k d_k|, the rounding of float32 sums, of whatever dtype the documents are, but for int8
+    on CPUs with AMX or AVX-512 VNNI: there q is rounded to 16 bits, and
+    max(max |q_k| / 65,000, sum |q_k| / 33 million) * sum |d_k| comes on top. (Of int8 documents with numbers beyond
+    1e29 scores may then be infinite.) AMX takes bfloat16 numbers below 1e-38, and
+    products of that size, for zero. VECTORPLUG_MAXSIM=avx512 leaves out both.
 
     Raises InputError for a query that is not 2-D, has no token, holds NaN or infinity or differs in dim, and for a
-    candidate that is no document; ConfigurationError for a VECTORPLUG_MAXSIM other than avx512, avx2 or plain, or
-    one that this CPU cannot run. Source: Khattab & Zaharia, ColBERT, 2020.
+    candidate that is no document, or documents whose scales are not one a token; ConfigurationError for a
+    VECTORPLUG_MAXSIM, the newest instructions to use, other than amx, vnni, avx512, avx2 or plain, or one that this
+    CPU cannot run. Source: Khattab & Zaharia, ColBERT, 2020.
     """
     from vectorplug.maxsim.cpu import score  # here, because importing numba takes a third of a second
 
     tokens, offsets = _query_tokens(query)
     _check_query(tokens, offsets, documents)
+    _check_scales(documents)
     ids = None if candidates is None else positions_of(candidates, len(documents))
-    scores = np.empty((len(offsets) - 1, len(documents) if ids is None else len(ids)), np.float32)
-    for part, values, starts, stops in _float32_parts(documents, ids):
-        score(tokens, offsets, values, starts, stops, scores[:, part])
+    starts, stops = documents.offsets[:-1], documents.offsets[1:]
+    if ids is not None:
+        starts, stops = starts[ids], stops[ids]
+    scores = np.empty((len(offsets) - 1, len(starts)), np.float32)
+    score(tokens, offsets, documents, starts, stops, scores)
     return scores if isinstance(query, MultiVectors) else scores[0]
 
 
@@ -75,26 +81,14 @@ def _check_query(tokens: npt.NDArray[np.float32], offsets: npt.NDArray[np.int64]
         )
 
 
-def _float32_parts(
-    documents: MultiVectors, ids: npt.NDArray[np.int64] | None
-) -> Iterator[tuple[slice, npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """The chosen documents in order, in parts: which of them, float32 `values`, and int64 `starts` and `stops` there.
-
-    float32 documents are one part, and `values` is theirs, uncopied.
-    """
-    starts, stops = documents.offsets[:-1], documents.offsets[1:]
-    if ids is not None:
-        starts, stops = starts[ids], stops[ids]
-    if documents.dtype == np.float32:
-        yield slice(None), np.asarray(documents.values), starts, stops
-        return
-    tokens_at_once = CONVERTED_AT_ONCE // max(documents.dim, 1)
-    ends = np.cumsum(stops - starts)
-    begin = 0
-    while begin < len(ends):
-        before = ends[begin] - (stops[begin] - starts[begin])
-        end = max(begin + 1, int(np.searchsorted(ends, before + tokens_at_once, side="right")))
-        chosen = documents[begin:end] if ids is None else documents.take(ids[begin:end])
-        part = chosen.astype("float32")
-        yield slice(begin, end), part.values, part.offsets[:-1], part.offsets[1:]
-        begin = end
+def _check_scales(documents: MultiVectors) -> None:
+    # A file that something else wrote may hold others: nothing past the end of an array may be read.
+    scales = documents.scales
+    if (documents.dtype == np.int8) != (scales is not None) or (
+        scales is not None and scales.shape != (len(documents.values),)
+    ):
+        came = "no scales" if scales is None else f"scales of shape {scales.shape}"
+        raise InputError(
+            f"the documents are {len(documents.values)} {documents.dtype} tokens with {came}; "
+            'int8 needs one float32 scale a token, other dtypes none. documents.astype("int8") makes them.'
+        )

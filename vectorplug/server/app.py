@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -51,7 +51,7 @@ def create_app(engine: Engine, limits: Limits, *, stored: Mapping[str, MultiVect
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        warming = asyncio.create_task(warm(engine, readiness))
+        warming = asyncio.create_task(warm(engine, readiness, (stored or {}).values()))
         yield
         warming.cancel()
         await engine.close()
@@ -81,12 +81,19 @@ def create_app(engine: Engine, limits: Limits, *, stored: Mapping[str, MultiVect
     return app
 
 
-async def warm(engine: Engine, readiness: Readiness) -> None:
-    """Load the default model and compile what it needs, before a request has to wait for it."""
+async def warm(engine: Engine, readiness: Readiness, stored: Iterable[MultiVectors]) -> None:
+    """Load the default model and compile what it and the stored vectors need, before a request has to wait for it."""
     try:
         served = await engine.open(engine.names.wanted(None))
         one = MultiVectors(np.ones((1, served.facts.token_dim), np.float32), [0, 1])
-        await asyncio.to_thread(lambda: (served.fde.encode_documents(one), maxsim(one, one)))
+
+        def compile_kernels() -> None:
+            served.fde.encode_documents(one)
+            for documents in (one, *stored):
+                if len(documents):
+                    maxsim(np.ones((1, documents.dim), np.float32), documents, candidates=[0])
+
+        await asyncio.to_thread(compile_kernels)
     except VectorplugError as error:
         readiness.reason = str(error)
         logger.error("the default model cannot be served: %s", error)

@@ -1,0 +1,70 @@
+"""Which kernels there are: what each reads, the shape of its tile, and how the query is laid out for it."""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["BLOCK", "KERNELS", "PATHS", "Kernel", "StoredDtype"]
+
+BLOCK = 32  # query tokens that one tile compares with
+
+Path = Literal["amx", "vnni", "avx512", "avx2", "plain"]
+StoredDtype = Literal["float32", "float16", "bfloat16", "int8"]
+
+# From the newest instructions to none in particular.
+PATHS: tuple[Path, ...] = ("amx", "vnni", "avx512", "avx2", "plain")
+
+
+class Kernel(NamedTuple):
+    """One kernel for documents of dtype `stored`.
+
+    `numbers` is what the tile multiplies: documents of another dtype are turned into it, a strip of some tokens at a
+    time, which stays in the first cache. A step is what one instruction takes of a token: `step` numbers. Tiles are
+    `tall` tokens high while a document has so many left, `short` at its end, `least` in a document of fewer still;
+    `lanes` sums go into one register. `rate` is about how many times float32's multiply-adds it does in a second.
+    """
+
+    path: Path
+    stored: StoredDtype
+    numbers: Literal["float32", "int16", "bfloat16", "int8"]
+    step: int
+    lanes: int
+    tall: int
+    short: int
+    least: int
+    rate: int = 1
+
+    @property
+    def number_type(self) -> npt.DTypeLike:
+        """Of the numbers as the compiled code holds them: numba knows no bfloat16."""
+        return np.uint16 if self.numbers == "bfloat16" else np.dtype(self.numbers)
+
+    @property
+    def step_bytes(self) -> int:
+        """Of one token."""
+        return self.step * np.dtype(self.number_type).itemsize
+
+
+def _float_kernels(stored: StoredDtype) -> list[Kernel]:
+    # As many sums as stay in registers beside what feeds them: 12 x 2 of 32 zmm; 2 x 4 of 16 ymm (3 x 4 spill: 1.4
+    # times slower). "plain" needs only what LLVM offers on every CPU: 2 x 8 of the 32 registers that an ARM core has.
+    return [
+        Kernel("avx512", stored, "float32", step=1, lanes=16, tall=12, short=4, least=1),
+        Kernel("avx2", stored, "float32", step=1, lanes=8, tall=2, short=1, least=1),
+        Kernel("plain", stored, "float32", step=1, lanes=4, tall=2, short=1, least=1),
+    ]
+
+
+KERNELS: dict[tuple[Path, StoredDtype], Kernel] = {
+    (kernel.path, kernel.stored): kernel
+    for kernel in [
+        *_float_kernels("float32"),
+        *_float_kernels("float16"),
+        *_float_kernels("bfloat16"),
+        *_float_kernels("int8"),
+        Kernel("vnni", "int8", "int16", step=2, lanes=16, tall=12, short=4, least=1, rate=2),
+        Kernel("amx", "bfloat16", "bfloat16", step=32, lanes=16, tall=32, short=16, least=16, rate=8),
+        Kernel("amx", "int8", "int8", step=64, lanes=16, tall=32, short=16, least=16, rate=8),
+    ]
+}
