@@ -4,14 +4,18 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from corpus import WordVectorizer, random_texts, sentences
 from vectorplug_qdrant import QdrantStore
 
+from vectorplug.encoded import OUTPUTS
 from vectorplug.errors import StoreError
+from vectorplug.search.ingest import WINDOW_DOCUMENTS
 
 COUNT = 900
+FIRST = WINDOW_DOCUMENTS
 
 
 def add(store: QdrantStore) -> None:
@@ -37,6 +41,25 @@ def die_after_upsert(store: QdrantStore) -> None:
     store.add_encoded(random_texts(60, seed=1), ids=list(range(60)))
 
 
+def before_it_is_written(store: QdrantStore) -> None:
+    """Be killed when the shard has more vectors than the collection's description."""
+    folder = store._database._folder
+    folder.write_info = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+    store.backfill(outputs=OUTPUTS, show_progress_bar=False)
+
+
+def after_a_fill(store: QdrantStore) -> None:
+    """Be killed as soon as the first FIRST documents have more vectors."""
+    fill = store._database.fill
+
+    def fill_and_die(*work: Any) -> None:
+        fill(*work)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    store._database.fill = fill_and_die  # type: ignore[method-assign]
+    store.backfill(outputs=OUTPUTS, show_progress_bar=False)
+
+
 def hold(store: QdrantStore) -> None:
     """Keep the collection open."""
     store.add(["the sea"])
@@ -59,6 +82,10 @@ def fill(store: QdrantStore) -> None:
     print(there, report.added, report.skipped, store.count(), flush=True)
 
 
+TASKS: list[Callable[[QdrantStore], None]] = [add, die_after_upsert, before_it_is_written, after_a_fill, hold, fill]
+
 if __name__ == "__main__":
-    with QdrantStore(sys.argv[2], vectorizer=WordVectorizer(), mode="fde+rerank") as opened:
-        {"add": add, "die_after_upsert": die_after_upsert, "hold": hold, "fill": fill}[sys.argv[1]](opened)
+    task = {each.__name__: each for each in TASKS}[sys.argv[1]]
+    mode: Any = None if task in (before_it_is_written, after_a_fill) else "fde+rerank"
+    with QdrantStore(sys.argv[2], vectorizer=WordVectorizer(), mode=mode) as opened:
+        task(opened)

@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from backfill_suite import BackfillSuite
+from hybrid_suite import HybridSuite, WordsAreChosenSuite
 from qdrant_edge import FieldCondition, Filter, MatchValue
 from store_suite import KeptStoreSuite, OpenStore
 from vectorplug_qdrant import QdrantStore
 
 
-class TestEdge(KeptStoreSuite):
+class TestEdge(KeptStoreSuite, HybridSuite, WordsAreChosenSuite):
+    # All collections in a folder are ours.
+    test_more_vectors_for_a_collection_of_ours = BackfillSuite.test_more_vectors_for_a_collection_of_ours
+
     @pytest.fixture
     def open_store_under_test(self, tmp_path: Path) -> Iterator[OpenStore]:
         with ExitStack() as opened:

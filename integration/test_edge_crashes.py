@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from corpus import DIM, FDE, WordVectorizer, random_texts, sentences
-from edge_child import COUNT
+from edge_child import COUNT, FIRST
 from qdrant_edge import EdgeShard, Point, UpdateOperation
 from store_suite import DOCUMENTS, QUERIES, assert_same, filled, plain_store
-from vectorplug_qdrant import QdrantStore, edge
+from vectorplug_qdrant import QdrantStore, edge, edge_layout
 
-from vectorplug.encoded import Encoded
+from vectorplug.encoded import OUTPUTS, Encoded
 from vectorplug.errors import ConfigurationError, InputError, StoreError, StoreUnavailableError
 from vectorplug.multivectors import MultiVectors
 from vectorplug.search import AddReport
@@ -259,10 +260,36 @@ def test_a_panic_of_the_engine_is_an_error(url: str, collection: Path, capfd: py
     capfd.readouterr()
 
 
+@pytest.mark.parametrize("when", ["before_it_is_written", "after_a_fill"])
+def test_a_killed_backfill_is_completed_by_the_same_call(tmp_path: Path, when: str) -> None:
+    """Killed when the shard knows the vectors and the description does not, and when the first of them are in."""
+    found = []
+    for name in ("disturbed", "undisturbed"):
+        url = f"edge:{tmp_path / name}"
+        with QdrantStore(url, vectorizer=WordVectorizer(), mode="dense") as store:
+            store.add(sentences(COUNT), ids=range(COUNT))
+        if name == "disturbed":
+            child = start(when, url)
+            child.communicate()
+            assert child.returncode == -signal.SIGKILL
+        with QdrantStore(url, vectorizer=WordVectorizer()) as store:
+            report = store.backfill(outputs=OUTPUTS, show_progress_bar=False)
+            assert report.documents == (COUNT - FIRST if (name, when) == ("disturbed", "after_a_fill") else COUNT)
+            assert report.filled == report.documents
+            question = WordVectorizer().encode_query(["sea and wind"], outputs=OUTPUTS, show_progress_bar=False)
+            assert store.count() == COUNT
+            found.append(
+                [store.search_encoded(question, limit=COUNT, mode=mode) for mode in ("native", "fde", "dense")]
+            )
+    for disturbed, undisturbed in zip(*found, strict=True):
+        assert sorted(disturbed, key=lambda hit: hit.id) == sorted(undisturbed, key=lambda hit: hit.id)
+        assert len(disturbed) == COUNT
+
+
 def test_the_graph_is_built_once_enough_is_new(url: str, collection: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The engine by itself would build a graph from 10 MB on.
     monkeypatch.setattr(edge, "INDEX_BYTES", 20 * 2**20)
-    monkeypatch.setattr(edge, "FULL_SCAN_KB", 1)
+    monkeypatch.setattr(edge_layout, "FULL_SCAN_KB", 1)
     rng = np.random.default_rng(5)
     dense = rng.standard_normal((1400, 4096), np.float32)
     dense /= np.linalg.norm(dense, axis=1, keepdims=True)

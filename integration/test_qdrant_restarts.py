@@ -14,11 +14,13 @@ from qdrant_client import QdrantClient
 from qdrant_server import environment, free_ports, wait_until_ready
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 from store_suite import QUERIES, assert_same, filled, plain_store
-from vectorplug_qdrant import QdrantStore, server
+from vectorplug_qdrant import QdrantStore, writing
 
+from vectorplug import open_store
 from vectorplug.errors import StoreError, StoreUnavailableError
 from vectorplug.search import AddReport
 from vectorplug.search.hits import Rows
+from vectorplug.settings import settings
 
 COUNT = 900
 KEY = "a-key-of-the-tests"
@@ -31,6 +33,7 @@ class Qdrant:
         program = shutil.which("qdrant")
         if program is None:
             pytest.skip("no Qdrant to start here: put a `qdrant` program on PATH")
+        self._restarting = threading.Lock()
         self.http, self.grpc = free_ports(2)
         self.url = f"http://127.0.0.1:{self.http}"
         self._program, self._folder = program, folder
@@ -52,8 +55,9 @@ class Qdrant:
         self._process.wait()
 
     def restart(self) -> None:
-        self.kill()
-        self.start()
+        with self._restarting:
+            self.kill()
+            self.start()
 
     def eyes(self) -> QdrantClient:
         wait_until_ready(self.url, self._process)
@@ -117,22 +121,23 @@ def test_a_killed_server_is_ridden_out(qdrant: Qdrant, way: str, retries: list[R
 
 @pytest.mark.parametrize("way", ["grpc", "rest"])
 def test_a_server_killed_while_it_writes(qdrant: Qdrant, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    written_by = server.ServerCollection._written_by
+    upserting = writing.Writing._upserting
     written: list[threading.Thread] = []
+    one_at_a_time = threading.Lock()
 
-    def while_killed(self: server.ServerCollection, rows: Rows) -> Callable[[], object]:
-        write = written_by(self, rows)
-        if len(written) == 5:
-            return write
-        written.append(threading.Thread(target=qdrant.restart))
-        written[-1].start()
+    def while_killed(self: writing.Writing, rows: Rows, texts: Any) -> Callable[[], object]:
+        write = upserting(self, rows, texts)
+        with one_at_a_time:
+            if len(written) < 5:
+                written.append(threading.Thread(target=qdrant.restart))
+                written[-1].start()
         return write
 
     texts = sentences(COUNT)
     monkeypatch.setattr(QdrantStore, "chunk_bytes", 100_000)
     with QdrantStore(url_of(qdrant, way), "docs", vectorizer=WordVectorizer(), mode="fde+rerank") as store:
         with monkeypatch.context() as patch:
-            patch.setattr(server.ServerCollection, "_written_by", while_killed)
+            patch.setattr(writing.Writing, "_upserting", while_killed)
             assert store.add(texts, ids=range(COUNT)) == AddReport(added=COUNT)
         for each in written:
             each.join()
@@ -156,6 +161,32 @@ def test_a_server_that_stays_away_is_named(qdrant: Qdrant, way: str) -> None:
     wait_until_ready(qdrant.url, qdrant._process)
     with QdrantStore(url_of(qdrant, way), "docs") as again:
         assert again.count() == 60
+
+
+@pytest.mark.parametrize("way", ["grpc", "rest"])
+def test_a_key(tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = Qdrant(tmp_path, QDRANT__SERVICE__API_KEY=KEY)
+    try:
+        wait_until_ready(running.url, running._process)
+        url = url_of(running, way)
+        with pytest.warns(UserWarning, match="insecure connection"):
+            store = QdrantStore(url, "docs", mode="fde+rerank", api_key=KEY)
+        with filled(store):
+            assert_same(store.search_encoded(QUERIES[:1]), plain_store().search_encoded(QUERIES[:1], mode="fde+rerank"))
+        monkeypatch.setenv("VECTORPLUG_STORE_API_KEY", KEY)
+        settings.cache_clear()
+        with pytest.warns(UserWarning, match="insecure connection"), open_store(f"qdrant+{url}") as again:
+            assert again.count() == 60
+        with pytest.raises(StoreError, match=r"refuses the API key.*api_key=\.\.\."):
+            QdrantStore(url, "docs")
+        with (
+            pytest.warns(UserWarning, match="insecure connection"),
+            pytest.raises(StoreError, match="refuses the API key"),
+        ):
+            QdrantStore(url, "docs", api_key="another")
+    finally:
+        settings.cache_clear()
+        running.kill()
 
 
 @pytest.mark.parametrize("prefer_grpc", [True, False])

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from corpus import DIM, FDE, random_texts
+from hybrid_suite import HybridSuite, WordsAreChosenSuite
 from qdrant_client import QdrantClient, models
+from qdrant_client.qdrant_remote import QdrantRemote
 from qdrant_server import RunningQdrant, qdrant_server
 from store_suite import DOCUMENTS, PAYLOADS, QUERIES, KeptStoreSuite, OpenStore, assert_same, filled, plain_store
-from vectorplug_qdrant import QdrantStore, indexing, server
+from vectorplug_qdrant import QdrantStore, indexing, server, writing
 from vectorplug_qdrant.layout import METADATA
 
 from vectorplug import open_store
@@ -54,7 +56,7 @@ def url(qdrant: RunningQdrant) -> str:
     return f"qdrant+{qdrant.url}?grpc_port={qdrant.grpc_port}"
 
 
-class ServerSuite(KeptStoreSuite):
+class ServerSuite(KeptStoreSuite, HybridSuite, WordsAreChosenSuite):
     @pytest.fixture
     def open_store_under_test(self, url: str, prefix: str) -> Iterator[OpenStore]:
         with ExitStack() as opened:
@@ -92,8 +94,8 @@ def test_open_store_finds_it(url: str, name: str) -> None:
 
 def test_grpc_is_taken_where_it_is_named(url: str, qdrant: RunningQdrant, name: str) -> None:
     with QdrantStore(url, name) as by_grpc, QdrantStore(qdrant.url, name) as by_rest:
-        assert by_grpc._database._send is not None
-        assert by_rest._database._send is None
+        assert by_grpc._database._writing._upsert is not None
+        assert by_rest._database._writing._upsert is None
 
 
 def test_how_a_collection_lies(url: str, name: str, client: QdrantClient) -> None:
@@ -135,16 +137,16 @@ def test_two_stages_are_one_request(
 ) -> None:
     with filled(QdrantStore(url if by_grpc else qdrant.url, name, mode="fde+rerank")) as store:
         asked: list[dict[str, Any]] = []
-        query_points = QdrantClient.query_points
+        query_points = QdrantRemote.query_points
 
-        def counted(self: QdrantClient, *args: Any, **options: Any) -> Any:
+        def counted(self: QdrantRemote, *args: Any, **options: Any) -> Any:
             asked.append(options)
             return query_points(self, *args, **options)
 
-        monkeypatch.setattr(QdrantClient, "query_points", counted)
+        monkeypatch.setattr(QdrantRemote, "query_points", counted)
         store.search_encoded(QUERIES[:1], limit=5, candidates=20)
-    assert [(each["using"], each["prefetch"].using, each["prefetch"].limit) for each in asked] == [
-        ("tokens", "fde", 20)
+    assert [(each["using"], [(part.using, part.limit) for part in each["prefetch"]]) for each in asked] == [
+        ("tokens", [("fde", 20)])
     ]
 
 
@@ -156,10 +158,34 @@ def test_another_database_s_filter_is_refused(url: str, name: str) -> None:
 def test_a_collection_of_somebody_else_is_refused_and_untouched(url: str, name: str, client: QdrantClient) -> None:
     client.create_collection(name, {"fde": models.VectorParams(size=4, distance=models.Distance.DOT)})
     before = client.get_collection(name).config
-    with pytest.raises(StoreError, match="was not made by vectorplug"):
-        QdrantStore(url, name)
+    with QdrantStore(url, name) as store:
+        for call in (store.count, lambda: filled(store), lambda: store.search_encoded(QUERIES[:1])):
+            with pytest.raises(StoreError, match="was not made by vectorplug"):
+                call()
     assert client.get_collection(name).config == before
     assert client.count(name).count == 0
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (None, "it has no sparse vector 'words'"),
+        (models.SparseVectorParams(), "'words' has modifier None, expected idf"),
+    ],
+)
+def test_other_words_than_described_are_refused(
+    url: str, name: str, client: QdrantClient, made: models.SparseVectorParams | None, said: str
+) -> None:
+    with filled(QdrantStore(url, name, mode="hybrid")) as store:
+        info = store.info
+    assert info is not None
+    vectors = client.get_collection(name).config.params.vectors
+    client.delete_collection(name)
+    sparse = {"words": made} if made is not None else None
+    metadata = {METADATA: info.model_dump(mode="json")}
+    client.create_collection(name, vectors, sparse_vectors_config=sparse, metadata=metadata)
+    with pytest.raises(StoreError, match=said):
+        QdrantStore(url, name)
 
 
 MAX_SIM = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
@@ -307,13 +333,13 @@ def test_large_documents_go_in_several_requests(
     tokens = MultiVectors.from_list([rng.standard_normal((2000, 256), np.float32) for _ in range(13)])
     with QdrantStore(url if by_grpc else qdrant.url, name, mode="native") as store:
         written: list[int] = []
-        written_by = server.ServerCollection._written_by
+        upserting = writing.Writing._upserting
 
-        def counted(self: server.ServerCollection, rows: Any) -> Any:
+        def counted(self: writing.Writing, rows: Any, texts: Any) -> Any:
             written.append(len(rows.rows))
-            return written_by(self, rows)
+            return upserting(self, rows, texts)
 
-        monkeypatch.setattr(server.ServerCollection, "_written_by", counted)
+        monkeypatch.setattr(writing.Writing, "_upserting", counted)
         payloads = [{"text": "ü" * 2**19} for _ in range(13)]
         assert store.add_encoded(Encoded(tokens), ids=list(range(13)), payloads=payloads).added == 13
         assert store.count() == sum(written) == 13
@@ -338,13 +364,14 @@ def test_indexing_waits_for_the_first_documents_and_goes_on(
     url: str, name: str, client: QdrantClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int | None] = []
-    written_by = server.ServerCollection._written_by
+    upserting = writing.Writing._upserting
 
-    def watched(self: server.ServerCollection, rows: Any) -> Any:
+    def watched(self: writing.Writing, rows: Any, texts: Any) -> Any:
         seen.append(threshold(client, name))
-        return written_by(self, rows)
+        return upserting(self, rows, texts)
 
-    monkeypatch.setattr(server.ServerCollection, "_written_by", watched)
+    monkeypatch.setattr(writing.Writing, "_upserting", watched)
+    monkeypatch.setattr(server.ServerCollection, "writes_at_once", 1)
     with QdrantStore(url, name, mode="native") as store:
         filled(store)
         usual = threshold(client, name)
@@ -361,6 +388,27 @@ def test_indexing_waits_for_the_first_documents_and_goes_on(
     assert set(client.get_collection(name).config.metadata or {}) == {METADATA}
 
 
+def test_several_writers_pause_indexing_once(url: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[Any] = []
+    update_collection = QdrantRemote.update_collection
+
+    def recorded(self: QdrantRemote, *args: Any, **changes: Any) -> bool:
+        diff = changes.get("optimizers_config")
+        said.append(changes["metadata"] or diff.indexing_threshold)
+        return update_collection(self, *args, **changes)
+
+    with QdrantStore(url, name, mode="native") as store:
+        store.add_encoded(DOCUMENTS[:1], ids=["one"])
+        monkeypatch.setattr(QdrantRemote, "update_collection", recorded)
+        monkeypatch.setattr(indexing, "BULK_BYTES", 60_000)
+        monkeypatch.setattr(QdrantStore, "chunk_bytes", 5_000)
+        filled(store)
+        usual = said[0][indexing.KEPT]
+        assert usual
+        assert said == [{indexing.KEPT: usual}, 0, usual, {indexing.KEPT: None}]
+        assert store.count() == 61
+
+
 @pytest.mark.parametrize("ended_by", ["close", "kill"])
 def test_indexing_goes_on_after_an_add_that_did_not_end(
     url: str, name: str, client: QdrantClient, ended_by: str, monkeypatch: pytest.MonkeyPatch
@@ -371,7 +419,7 @@ def test_indexing_goes_on_after_an_add_that_did_not_end(
         filled(store)
     assert threshold(client, name) == 0
     if ended_by == "kill":  # then nothing is called any more
-        store._database._paused = False
+        store._database._indexing._paused = False
     store.close()
     if ended_by == "kill":
         assert threshold(client, name) == 0
@@ -384,7 +432,7 @@ def test_an_owner_who_keeps_indexing_off_keeps_it_off(url: str, name: str, clien
     with QdrantStore(url, name, mode="native") as store:
         filled(store)
         client.update_collection(name, optimizers_config=models.OptimizersConfigDiff(indexing_threshold=0))
-        store._database._pause_indexing()
+        store._database._indexing.pause()
         store.add_encoded(DOCUMENTS[:1], ids=["one more"])
     QdrantStore(url, name).close()
     assert threshold(client, name) == 0
@@ -412,7 +460,7 @@ def test_a_client_that_exists(qdrant: RunningQdrant, name: str, prefer_grpc: boo
         qdrant.url, grpc_port=qdrant.grpc_port, prefer_grpc=prefer_grpc, timeout=60, check_compatibility=False
     )
     with filled(QdrantStore.from_client(given, name, mode="fde+rerank")) as store:
-        assert (store._database._send is not None) == prefer_grpc
+        assert (store._database._writing._upsert is not None) == prefer_grpc
         assert_same(store.search_encoded(QUERIES[:1]), plain_store().search_encoded(QUERIES[:1], mode="fde+rerank"))
     assert given.count(name).count == 60  # still open
     given.close()
@@ -420,14 +468,14 @@ def test_a_client_that_exists(qdrant: RunningQdrant, name: str, prefer_grpc: boo
 
 def test_its_own_client_is_closed_with_it(url: str, name: str) -> None:
     store = QdrantStore(url, name, mode="native")
-    assert not store._database._client._client.closed
+    assert not store._database._client.closed
     store.close()
-    assert store._database._client._client.closed
+    assert store._database._client.closed
 
 
 def test_a_server_too_old_is_refused(url: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said = models.VersionInfo(title="qdrant", version="1.15.5")
-    monkeypatch.setattr(QdrantClient, "info", lambda _: said)
+    monkeypatch.setattr(QdrantRemote, "info", lambda _: said)
     with pytest.raises(StoreError, match=r"version 1\.15\.5, expected 1\.16"):
         QdrantStore(url, name)
 

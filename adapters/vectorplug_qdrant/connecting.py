@@ -1,15 +1,17 @@
-"""From a URL to a client of the server there, and from a client to what carries our own messages."""
+"""From a URL to a client of the server there, and from a client to what speaks with the server."""
 
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import grpc
-from qdrant_client import QdrantClient
+from qdrant_client import AsyncQdrantClient, QdrantClient
 from qdrant_client import grpc as qdrant_grpc
+from qdrant_client.async_qdrant_remote import AsyncQdrantRemote
 from qdrant_client.qdrant_remote import QdrantRemote
 
 from vectorplug.errors import ConfigurationError
 
-__all__ = ["channel_of", "connected", "url_of"]
+__all__ = ["channel_of", "connected", "remote_of"]
 
 EXPECTED = "expected qdrant+http://HOST:6333 or qdrant+https://HOST:6333, with ?grpc_port=6334 where that is another"
 REST_PORT, GRPC_PORT = 6333, 6334
@@ -20,7 +22,7 @@ PROBE_SECONDS = 2
 GRPC_OPTIONS = {"grpc.max_reconnect_backoff_ms": 2000}
 
 
-def connected(url: str) -> QdrantClient:
+def connected(url: str, api_key: str | None = None) -> QdrantClient:
     """A client of the server at [qdrant+]http[s]://HOST[:PORT][/PREFIX][?grpc_port=N].
 
     gRPC is used on `grpc_port`; without it on 6334 where REST has its usual port and gRPC answers; else REST.
@@ -36,24 +38,24 @@ def connected(url: str) -> QdrantClient:
         raise ConfigurationError(f"url {url!r} names no server, {EXPECTED}.")
     if parts.username or parts.password:
         raise ConfigurationError(
-            "the url holds a user or a password, which a Qdrant does not ask for: give QdrantStore.from_client a "
-            "QdrantClient with api_key=..."
+            "the url holds a user or a password, which a Qdrant does not ask for: give an API key as api_key=..."
         )
     rest = bare.partition("?")[0]
     if grpc_port is None and port in (None, REST_PORT) and parts.path in ("", "/"):
-        client = _client(rest, GRPC_PORT)
+        client = _client(rest, GRPC_PORT, api_key)
         if _answers(client):
             return client
         client.close()
-    return _client(rest, grpc_port)
+    return _client(rest, grpc_port, api_key)
 
 
-def _client(url: str, grpc_port: int | None) -> QdrantClient:
+def _client(url: str, grpc_port: int | None, api_key: str | None) -> QdrantClient:
     # What we need of a server is checked when a collection is opened; the client's own check warns from a thread.
     return QdrantClient(
         url,
         grpc_port=grpc_port or GRPC_PORT,
         prefer_grpc=grpc_port is not None,
+        api_key=api_key,
         timeout=TIMEOUT,
         grpc_options=dict(GRPC_OPTIONS),
         check_compatibility=False,
@@ -62,25 +64,40 @@ def _client(url: str, grpc_port: int | None) -> QdrantClient:
 
 def _answers(client: QdrantClient) -> bool:
     try:
-        _remote(client).grpc_root.HealthCheck(qdrant_grpc.HealthCheckRequest(), timeout=PROBE_SECONDS)
-    except grpc.RpcError:
-        return False
+        remote_of(client).grpc_root.HealthCheck(qdrant_grpc.HealthCheckRequest(), timeout=PROBE_SECONDS)
+    except grpc.RpcError as error:
+        # A server that wants another key is there.
+        return error.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
     return True
 
 
-def url_of(client: QdrantClient) -> str:
-    """Where the client's server is; ConfigurationError for another object, or a client without a server."""
-    if not isinstance(client, QdrantClient):
-        raise ConfigurationError(f"client is a {type(client).__name__}, expected a qdrant_client.QdrantClient.")
-    return _remote(client).rest_uri
+def remote_of(
+    client: QdrantClient | AsyncQdrantClient, expected: type[QdrantClient] | type[AsyncQdrantClient] = QdrantClient
+) -> Any:
+    """The part of a client that speaks with its server, a QdrantRemote or an AsyncQdrantRemote.
+
+    It has the client's methods, without the client's own inference: a Document reaches the server.
+    ConfigurationError for another object, or a client without a server.
+    """
+    if not isinstance(client, expected):
+        raise ConfigurationError(
+            f"client is a {type(client).__name__}, expected a qdrant_client.{expected.__name__} (QdrantStore takes a "
+            "QdrantClient, AsyncQdrantStore an AsyncQdrantClient)."
+        )
+    remote = client._client
+    if not isinstance(remote, QdrantRemote | AsyncQdrantRemote):
+        raise ConfigurationError(
+            "client runs in this process and has no server: open QdrantStore('edge:FOLDER', ...) instead, "
+            "the same engine as the server's."
+        )
+    return remote
 
 
-def channel_of(client: QdrantClient) -> tuple[grpc.Channel, float] | None:
+def channel_of(remote: Any) -> tuple[Any, float] | None:
     """The client's own gRPC channel (TLS, key, headers and token as it has them) and its time-out in seconds.
 
     None for a client that prefers REST, whose server may have no gRPC within reach.
     """
-    remote = _remote(client)
     if not remote._prefer_grpc:
         return None
     # The client shows its stubs, which take messages of their classes only, not the channels behind them.
@@ -89,13 +106,3 @@ def channel_of(client: QdrantClient) -> tuple[grpc.Channel, float] | None:
         return remote._grpc_channel_pool[0], remote._timeout
     except (AttributeError, IndexError):
         return None
-
-
-def _remote(client: QdrantClient) -> QdrantRemote:
-    remote = client._client
-    if not isinstance(remote, QdrantRemote):
-        raise ConfigurationError(
-            "client runs in this process and has no server: open QdrantStore('edge:FOLDER', ...) instead, "
-            "the same engine as the server's."
-        )
-    return remote

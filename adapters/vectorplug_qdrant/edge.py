@@ -9,16 +9,13 @@ from typing import Any
 
 import numpy as np
 from qdrant_edge import (
+    Bm25,
     CountRequest,
-    Distance,
-    EdgeConfig,
     EdgeShard,
-    EdgeVectorParams,
     Filter,
-    HnswIndexConfig,
-    MultiVectorComparator,
-    MultiVectorConfig,
+    Fusion,
     Point,
+    PointVectors,
     Prefetch,
     Query,
     QueryRequest,
@@ -26,19 +23,19 @@ from qdrant_edge import (
     UpdateOperation,
 )
 
-from vectorplug.encoded import Encoded
+from vectorplug.encoded import Encoded, Output
 from vectorplug.errors import InputError, StoreError
+from vectorplug.search.backfill import Unfilled
 from vectorplug.search.database import Database
 from vectorplug.search.fingerprint import CollectionInfo
 from vectorplug.search.hits import Hit, Question, Rows
 from vectorplug.search.modes import Plan
-from vectorplug_qdrant import payload
+from vectorplug_qdrant import edge_filling, payload
+from vectorplug_qdrant.edge_layout import config_of
 from vectorplug_qdrant.failures import engine_errors, no_room
 from vectorplug_qdrant.folder import CollectionFolder
 from vectorplug_qdrant.schema import (
-    FULL_SCAN_KB,
-    HNSW_EF_CONSTRUCT,
-    HNSW_M,
+    WORDS,
     Stage,
     VectorField,
     fields_of,
@@ -61,6 +58,8 @@ ROOM_RESERVE = 64 * 2**20
 # of 49 ms into one of 19 ms: below this a collection is better off without. A graph once there stays, and what comes
 # later is scanned beside it until it is as much again.
 INDEX_BYTES = 256 * 2**20
+# Of the fusion by ranks, 1 / (k + rank): the default of Qdrant's server.
+FUSION_K = 2
 
 
 class EdgeCollection(Database[Filter]):
@@ -70,6 +69,7 @@ class EdgeCollection(Database[Filter]):
         self._folder = folder
         self._shard: EdgeShard | None = None
         self._fields: list[VectorField] = []
+        self._words: Bm25 | None = None
         self._unflushed = 0
 
     def open(self) -> CollectionInfo | None:
@@ -81,7 +81,7 @@ class EdgeCollection(Database[Filter]):
         try:
             with self._errors("Opening"):
                 info = self._folder.read_info()
-            self._fields = fields_of(info.dims)
+            self._is(info)
             self._loaded()
         except BaseException:
             self.close()
@@ -90,8 +90,8 @@ class EdgeCollection(Database[Filter]):
 
     def create(self, info: CollectionInfo) -> None:
         """Make the collection, and hold it."""
-        self._fields = fields_of(info.dims)
-        config = EdgeConfig(vectors={field.name: _params(field) for field in self._fields}, wal_enabled=True)
+        self._is(info)
+        config = config_of(info)
 
         def make_shard(path: Path) -> None:
             _check_room(path.parent, 0)
@@ -109,12 +109,10 @@ class EdgeCollection(Database[Filter]):
         """Write points; when this returns they are in the log, and so survive the end of the process."""
         size = _bytes(rows.encoded)
         _check_room(self._folder.path, ROOM_FACTOR * size)
-        operation = UpdateOperation.upsert_points(_points(rows))
+        operation = UpdateOperation.upsert_points(list(_points(rows, self._words)))
         with self._engine("Writing to") as shard:
             shard.update(operation)
-        self._unflushed += size
-        if self._unflushed >= FLUSH_BYTES:
-            self._flush()
+        self._written(size)
 
     def finish(self) -> None:
         """Sync to the disk; index what is new once that is much."""
@@ -135,13 +133,13 @@ class EdgeCollection(Database[Filter]):
         """key -> content hash of the points that are there."""
         with self._engine("Reading") as shard:
             records = shard.retrieve(list(keys), [payload.CONTENT], False)
-        return {str(record.id): payload.content_of(record.payload or {}) for record in records}
+        return {str(record.id): payload.content_of(record.payload) for record in records}
 
     def payloads(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """key -> the caller's fields of the points that are there."""
         with self._engine("Reading") as shard:
             records = shard.retrieve(list(keys), True, False)
-        return {str(record.id): payload.decode(record.payload or {})[1] for record in records}
+        return {str(record.id): payload.decode(record.id, record.payload)[1] for record in records}
 
     def refusals(self, rows: Rows) -> dict[int, str]:
         """Position -> the reason, of documents that Qdrant does not take."""
@@ -149,19 +147,26 @@ class EdgeCollection(Database[Filter]):
 
     def search(self, question: Question, plan: Plan, limit: int, filter: Filter | None, candidates: int) -> list[Hit]:
         """The best `limit`, best first; all stages are one request."""
-        stages, query = stages_of(plan, limit, candidates), question.encoded
         if filter is not None and not isinstance(filter, Filter):
             raise InputError(f"filter is a {type(filter).__name__}, expected a qdrant_edge.Filter.")
+        steps = stages_of(plan, limit, candidates)
         prefetches: list[Prefetch] = []
-        for stage in stages[:-1]:
-            nearest, params = _nearest(stage, query)
-            prefetches = [Prefetch(stage.limit, nearest, prefetches, params, filter)]
-        nearest, params = _nearest(stages[-1], query)
+        for step in steps[:-1]:
+            prefetches = [
+                Prefetch(stage.limit, self._query(stage, question), prefetches, _search_params(stage), filter)
+                for stage in step
+            ]
+        (last,) = steps[-1]
         request = QueryRequest(
-            stages[-1].limit, query=nearest, prefetches=prefetches, filter=filter, params=params, with_payload=True
+            last.limit,
+            query=self._query(last, question),
+            prefetches=prefetches,
+            filter=filter,
+            params=_search_params(last),
+            with_payload=True,
         )
         with self._engine("Searching") as shard:
-            return [payload.hit_of(point.payload or {}, point.score) for point in shard.query(request)]
+            return [payload.hit_of(point) for point in shard.query(request)]
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove points, synced to the disk."""
@@ -174,12 +179,61 @@ class EdgeCollection(Database[Filter]):
         with self._engine("Counting") as shard:
             return shard.count(CountRequest(exact=True))
 
+    def extend(self, info: CollectionInfo) -> None:
+        """Add the vectors that the collection lacks."""
+        with self._engine("Adding vectors to") as shard:
+            edge_filling.add_vectors(shard, info)
+        self._drop()
+        with self._errors("Opening"):
+            # How a graph is built, or not, is said when a shard is loaded.
+            self._shard = EdgeShard.load(str(self._folder.shard), config_of(info))
+            self._folder.write_info(info)
+        self._is(info)
+
+    def unfilled(self, field: str, outputs: Sequence[Output]) -> Iterator[Sequence[Unfilled]]:
+        """Pages of the points that lack one of the vectors."""
+        offset, steps = None, payload.steps_of(field)
+        while True:
+            with self._engine("Reading") as shard:
+                records, offset = shard.scroll(edge_filling.lacking(outputs, field, offset))
+            yield [payload.unfilled(record, steps) for record in records]
+            if offset is None:
+                return
+
+    def fill(self, field: str, documents: Sequence[Unfilled], encoded: Encoded) -> None:
+        """Write the vectors of those points whose text is still the one that was encoded, and nothing else."""
+        _check_room(self._folder.path, ROOM_FACTOR * _bytes(encoded))
+        with self._engine("Writing to") as shard:
+            there = {str(record.id) for record in shard.retrieve([each.key for each in documents], False, False)}
+            vectors = zip(documents, _named_vectors(encoded), strict=True)
+            points = [PointVectors(each.key, named) for each, named in vectors if each.key in there]
+            shard.update(UpdateOperation.update_vectors(points, edge_filling.unchanged(field, documents)))
+        self._written(_bytes(encoded))
+
     def close(self) -> None:
         """Let go of the shard and of the lock."""
         try:
             self._drop()
         finally:
             self._folder.unlock()
+
+    def _is(self, info: CollectionInfo) -> None:
+        self._fields = fields_of(info.dims)
+        self._words = Bm25() if info.words else None
+
+    def _query(self, stage: Stage, question: Question) -> Any:  # Fusion's kinds are no Fusion to the stubs
+        if stage.using == "fusion":
+            return Fusion.Rrf(FUSION_K)
+        if stage.using == WORDS:
+            assert self._words is not None
+            return Query.Nearest(self._words.embed_query(question.text), using=WORDS)
+        vector = next(_named_vectors(Encoded(**{stage.using: getattr(question.encoded, stage.using)})))[stage.using]
+        return Query.Nearest(vector, using=stage.using)
+
+    def _written(self, size: int) -> None:
+        self._unflushed += size
+        if self._unflushed >= FLUSH_BYTES:
+            self._flush()
 
     def _flush(self) -> None:
         with self._engine("Syncing") as shard:
@@ -232,18 +286,11 @@ def _bytes(encoded: Encoded) -> int:
     return sum(4 * (part.values if name == "tokens" else part).size for name, part in encoded.vectors())
 
 
-def _params(field: VectorField) -> EdgeVectorParams:
-    return EdgeVectorParams(
-        field.size,
-        Distance.Dot,
-        multivector_config=MultiVectorConfig(MultiVectorComparator.MaxSim) if field.multi else None,
-        hnsw_config=HnswIndexConfig(0 if field.multi else HNSW_M, HNSW_EF_CONSTRUCT, FULL_SCAN_KB),
-    )
-
-
-def _points(rows: Rows) -> list[Point]:
-    vectors = _named_vectors(rows.encoded)
-    return [Point(row.key, vector, payload.encode(row)) for row, vector in zip(rows.rows, vectors, strict=True)]
+def _points(rows: Rows, words: Bm25 | None) -> Iterator[Point]:
+    for row, vectors in zip(rows.rows, _named_vectors(rows.encoded), strict=True):
+        if words is not None and (text := payload.words_of(row)) is not None:
+            vectors[WORDS] = words.embed_document(text)
+        yield Point(row.key, vectors, payload.encode(row))
 
 
 def _named_vectors(encoded: Encoded) -> Iterator[dict[str, Any]]:
@@ -262,6 +309,5 @@ def _named_vectors(encoded: Encoded) -> Iterator[dict[str, Any]]:
     return (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
 
 
-def _nearest(stage: Stage, query: Encoded) -> tuple[Query, SearchParams]:
-    vector = next(_named_vectors(Encoded(**{stage.using: getattr(query, stage.using)})))[stage.using]
-    return Query.Nearest(vector, using=stage.using), SearchParams(hnsw_ef=stage.ef, exact=stage.ef is None)
+def _search_params(stage: Stage) -> SearchParams:
+    return SearchParams(hnsw_ef=stage.ef, exact=stage.ef is None)

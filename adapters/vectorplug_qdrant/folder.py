@@ -39,6 +39,13 @@ class CollectionFolder:
         """What the collection was made with; StoreError for a damaged file."""
         return CollectionInfo.from_json(self._info.read_bytes(), str(self._info))
 
+    def write_info(self, info: CollectionInfo) -> None:
+        """What the collection is made of from now on, whole or not at all."""
+        new = self._info.with_suffix(".new")
+        _write(new, info)
+        new.rename(self._info)
+        _sync(self.path)
+
     def lock(self) -> None:
         """Keep everyone else out until `unlock`; StoreUnavailableError names who is in."""
         descriptor = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -65,10 +72,7 @@ class CollectionFolder:
             shutil.rmtree(self._staging, ignore_errors=True)
             self._staging.mkdir()
             make_shard(self._staging / self.shard.name)
-            with open(self._staging / self._info.name, "w", encoding="utf-8") as file:
-                file.write(info.model_dump_json(indent=1))
-                file.flush()
-                os.fsync(file.fileno())
+            _write(self._staging / self._info.name, info)
             _sync(self._staging)
             self._staging.rename(self.path)
             _sync(self._folder)
@@ -88,6 +92,13 @@ class CollectionFolder:
 
 def _nothing() -> None:
     pass
+
+
+def _write(file: Path, info: CollectionInfo) -> None:
+    with open(file, "w", encoding="utf-8") as opened:
+        opened.write(info.model_dump_json(indent=1))
+        opened.flush()
+        os.fsync(opened.fileno())
 
 
 def _sync(folder: Path) -> None:

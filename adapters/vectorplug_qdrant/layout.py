@@ -7,9 +7,17 @@ from qdrant_client import models
 
 from vectorplug.errors import ConfigurationError, StoreError
 from vectorplug.search.fingerprint import CollectionInfo
-from vectorplug_qdrant.schema import FULL_SCAN_KB, HNSW_EF_CONSTRUCT, HNSW_M, VectorField, fields_of
+from vectorplug_qdrant.schema import FULL_SCAN_KB, HNSW_EF_CONSTRUCT, HNSW_M, WORDS, VectorField, fields_of
 
-__all__ = ["METADATA", "Creation", "check_creation", "check_layout", "parameters_of"]
+__all__ = [
+    "METADATA",
+    "Creation",
+    "check_creation",
+    "check_layout",
+    "parameters_of",
+    "sparse_parameters_of",
+    "vectors_of",
+]
 
 # The name of our part in a collection's own metadata.
 METADATA = "vectorplug"
@@ -49,6 +57,18 @@ def parameters_of(info: CollectionInfo, creation: Creation) -> dict[str, models.
     return {field.name: _vector_params(field, creation) for field in fields_of(info.dims)}
 
 
+def sparse_parameters_of(info: CollectionInfo) -> dict[str, models.SparseVectorParams]:
+    """The sparse vectors of a new collection: its words, where it has them."""
+    # How rare a word is in the collection is what the server knows.
+    return {WORDS: models.SparseVectorParams(modifier=models.Modifier.IDF)} if info.words else {}
+
+
+def vectors_of(config: models.CollectionConfig) -> dict[str, models.VectorParams]:
+    """The named vectors that a collection has."""
+    there = config.params.vectors
+    return there if isinstance(there, dict) else {}
+
+
 def _vector_params(field: VectorField, creation: Creation) -> models.VectorParams:
     max_sim = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
     return models.VectorParams(
@@ -69,8 +89,7 @@ def check_layout(info: CollectionInfo, config: models.CollectionConfig, collecti
 
     The user may have tuned whatever changes no score: the graph of single vectors, quantization, where they lie.
     """
-    there = config.params.vectors
-    vectors = there if isinstance(there, dict) else {}
+    vectors = vectors_of(config)
     differences: list[str] = []
     for field in fields_of(info.dims):
         if field.name not in vectors:
@@ -79,6 +98,12 @@ def check_layout(info: CollectionInfo, config: models.CollectionConfig, collecti
         for name, expected, found in _compared(field, vectors[field.name], config):
             if found != expected:
                 differences.append(f"vector {field.name!r} has {name} {found}, expected {expected}")
+    if info.words:
+        words = (config.params.sparse_vectors or {}).get(WORDS)
+        if words is None:
+            differences.append(f"it has no sparse vector {WORDS!r}")
+        elif words.modifier != models.Modifier.IDF:
+            differences.append(f"sparse vector {WORDS!r} has modifier {words.modifier}, expected idf")
     if differences:
         raise StoreError(
             f"collection {collection!r} has other vectors than its metadata says: {'; '.join(differences)}. It was "

@@ -73,7 +73,7 @@ def _named(error: Exception, doing: str, url: str) -> StoreError:
     if status in FORBIDDEN:
         return StoreError(
             f"{doing} failed: the Qdrant at {url} refuses the API key, or wants one ({said}). "
-            "Give QdrantStore.from_client a QdrantClient with the right api_key=..."
+            "Give the right one: QdrantStore(url, api_key=...), or the client that from_client takes."
         )
     kind = NotThereError if status in NOT_THERE else StoreError
     return kind(f"{doing} failed: the Qdrant at {url} says: {said}")

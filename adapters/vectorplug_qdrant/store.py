@@ -25,8 +25,8 @@ __all__ = ["QdrantStore"]
 class QdrantStore(Store["Filter"]):
     """A collection in a Qdrant: the engine in this process (`edge:FOLDER`) or a server (`http://HOST:6333`).
 
-    A server's `url` is [qdrant+]http[s]://HOST[:6333][?grpc_port=6334]; `from_client` takes a client that exists. A
-    folder is open in one process at a time, a server serves many.
+    A server's `url` is [qdrant+]http[s]://HOST[:6333][?grpc_port=6334], `api_key` what it asks for; `from_client`
+    takes a client that exists. A folder is open in one process at a time, a server serves many.
 
     Token vectors are ranked by exact MaxSim inside the engine. A `filter` over the payload fields is a
     `qdrant_edge.Filter`, on a server a `qdrant_client.models.Filter`. `creation` says how a new collection on a
@@ -47,9 +47,10 @@ class QdrantStore(Store["Filter"]):
         vectorizer: TextVectorizer | None = None,
         mode: Mode | None = None,
         outputs: Sequence[Output] | None = None,
+        api_key: str | None = None,
         **creation: "Unpack[Creation]",
     ) -> None:
-        database = _database_at(url, collection, creation)
+        database = _database_at(url, collection, api_key, creation)
         super().__init__(database, collection, vectorizer=vectorizer, mode=mode, outputs=outputs)
 
     @classmethod
@@ -68,24 +69,26 @@ class QdrantStore(Store["Filter"]):
         Documents are written by gRPC, the fast way, if the client was made with prefer_grpc=True. Closing the store
         leaves the client open.
         """
+        from vectorplug_qdrant.connection import Connection
         from vectorplug_qdrant.server import ServerCollection
 
         store = cls.__new__(cls)
-        database: Database[Any] = ServerCollection(client, collection, creation)
+        database: Database[Any] = ServerCollection(Connection(client, collection), creation)
         Store.__init__(store, database, collection, vectorizer=vectorizer, mode=mode, outputs=outputs)
         return store
 
 
-def _database_at(url: str, collection: str, creation: "Creation") -> "Database[Any]":
+def _database_at(url: str, collection: str, api_key: str | None, creation: "Creation") -> "Database[Any]":
     """The one that the URL names; what it needs is imported here, so that each goes without the other's package."""
     scheme, _, folder = url.partition(":")
     try:
         if scheme.removeprefix("qdrant+") in ("http", "https"):
             from vectorplug_qdrant.connecting import connected
+            from vectorplug_qdrant.connection import Connection
             from vectorplug_qdrant.server import ServerCollection
 
-            client = connected(url)
-            return ServerCollection(client, collection, creation, close=client.close)
+            client = connected(url, api_key)
+            return ServerCollection(Connection(client, collection), creation, close=client.close)
         from vectorplug_qdrant.edge import EdgeCollection
         from vectorplug_qdrant.folder import CollectionFolder
     except ModuleNotFoundError as error:

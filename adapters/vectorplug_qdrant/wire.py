@@ -1,4 +1,4 @@
-"""An upsert as the bytes of its gRPC message, written from arrays: no list and no object a number."""
+"""An update of points as the bytes of its gRPC message, written from arrays: no list and no object a number."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from qdrant_client import grpc
+from qdrant_client import grpc, models
 from qdrant_client.conversions.conversion import RestToGrpc
 
 from vectorplug.encoded import Encoded
@@ -14,10 +14,12 @@ from vectorplug.multivectors import MultiVectors
 from vectorplug.search.hits import Rows
 from vectorplug.search.records import record_start
 from vectorplug_qdrant import payload
+from vectorplug_qdrant.schema import WORDS, WORDS_MODEL
 
-__all__ = ["UPSERT", "upsert_message"]
+__all__ = ["UPDATE_VECTORS", "UPSERT", "update_vectors_message", "upsert_message"]
 
 UPSERT = "/qdrant.Points/Upsert"
+UPDATE_VECTORS = "/qdrant.Points/UpdateVectors"
 # Numbers of the fields in Qdrant's points.proto; every one of them is a record: key, length, content.
 ENTRY_KEY, ENTRY_VALUE = 1, 2  # of any map
 DENSE_DATA = 1  # DenseVector.data, packed floats
@@ -25,47 +27,80 @@ MULTI_VECTORS = 1  # MultiDenseVector.vectors, a DenseVector a token
 VECTOR_DENSE, VECTOR_MULTI = 101, 103
 NAMED_VECTORS = 1  # NamedVectors.vectors, a map
 VECTORS_NAMED = 2
-POINT_VECTORS = 4
-UPSERT_POINTS = 3
+STRUCT_VECTORS = 4  # PointStruct.vectors
+POINT_VECTORS = 2  # PointVectors.vectors
+MESSAGE_POINTS = 3  # UpsertPoints.points and UpdatePointVectors.points
 
-_Entry = tuple[bytes, memoryview]
+_Bytes = bytes | memoryview
 
 
-def upsert_message(collection: str, rows: Rows) -> bytes:
-    """The bytes of qdrant.UpsertPoints for `rows`, with wait: what their class would serialize, in float32."""
-    parts: list[bytes | memoryview] = [grpc.UpsertPoints(collection_name=collection, wait=True).SerializeToString()]
-    for row, entries in zip(rows.rows, _entries(rows.encoded), strict=True):
-        # What is small is left to their own classes: messages are joined by joining their bytes.
-        point = grpc.PointStruct(
-            id=grpc.PointId(uuid=row.key), payload=RestToGrpc.convert_payload(payload.encode(row))
-        ).SerializeToString()
-        named = sum(len(prefix) + len(body) for prefix, body in entries)
-        vectors = record_start(VECTORS_NAMED, named)
-        point += record_start(POINT_VECTORS, len(vectors) + named) + vectors
-        parts += [record_start(UPSERT_POINTS, len(point) + named), point]
-        for entry in entries:
-            parts += entry
+def upsert_message(collection: str, rows: Rows, texts: Sequence[str | None]) -> bytes:
+    """The bytes of qdrant.UpsertPoints for `rows`, with wait: what their class would serialize, in float32.
+
+    The server itself makes the words of those `texts` that are not None.
+    """
+    # What is small is left to their own classes: messages are joined by joining their bytes.
+    points = (
+        grpc.PointStruct(id=_id(row.key), payload=RestToGrpc.convert_payload(payload.encode(row))) for row in rows.rows
+    )
+    message = grpc.UpsertPoints(collection_name=collection, wait=True)
+    return _joined(message, points, STRUCT_VECTORS, rows.encoded, texts)
+
+
+def update_vectors_message(
+    collection: str, keys: Sequence[str], encoded: Encoded, texts: Sequence[str | None], only: models.Filter
+) -> bytes:
+    """The bytes of qdrant.UpdatePointVectors, with wait, as of `upsert_message`; for the points that pass `only`."""
+    message = grpc.UpdatePointVectors(
+        collection_name=collection, wait=True, update_filter=RestToGrpc.convert_filter(only)
+    )
+    return _joined(message, (grpc.PointVectors(id=_id(key)) for key in keys), POINT_VECTORS, encoded, texts)
+
+
+def _id(key: str) -> grpc.PointId:
+    converted: grpc.PointId = RestToGrpc.convert_extended_point_id(payload.point_id(key))
+    return converted
+
+
+def _joined(
+    message: Any, points: Iterator[Any], vectors_field: int, encoded: Encoded, texts: Sequence[str | None]
+) -> bytes:
+    """`message` with its points, each of them with its vectors."""
+    parts: list[_Bytes] = [message.SerializeToString()]
+    for small, entries, text in zip(points, _entries(encoded), texts, strict=True):
+        named = [*entries, _words_entry(text)]
+        size = sum(map(len, named))
+        vectors = record_start(VECTORS_NAMED, size)
+        point = small.SerializeToString() + record_start(vectors_field, len(vectors) + size) + vectors
+        parts += [record_start(MESSAGE_POINTS, len(point) + size), point, *named]
     return b"".join(parts)
 
 
-def _entries(encoded: Encoded) -> Iterator[tuple[_Entry, ...]]:
-    """Of each text, the entries of NamedVectors.vectors: what stands before the numbers, and the numbers."""
-    columns = [
-        _token_entries(name, part) if isinstance(part, MultiVectors) else _dense_entries(name, part)
-        for name, part in encoded.vectors()
-    ]
+def _words_entry(text: str | None) -> bytes:
+    if text is None:
+        return b""
+    document = grpc.Document(text=text, model=WORDS_MODEL)
+    named: bytes = grpc.NamedVectors(vectors={WORDS: grpc.Vector(document=document)}).SerializeToString()
+    return named
+
+
+def _entries(encoded: Encoded) -> Iterator[tuple[_Bytes, ...]]:
+    """Of each text, the entries of NamedVectors.vectors: what stands before the numbers, and the numbers, in turns."""
+    columns: list[Iterator[_Bytes]] = []
+    for name, part in encoded.vectors():
+        columns += _token_entries(name, part) if isinstance(part, MultiVectors) else _dense_entries(name, part)
     return zip(*columns, strict=True)
 
 
-def _dense_entries(name: str, vectors: npt.NDArray[Any]) -> Iterator[_Entry]:
+def _dense_entries(name: str, vectors: npt.NDArray[Any]) -> tuple[Iterator[_Bytes], Iterator[_Bytes]]:
     floats = np.ascontiguousarray(vectors, "<f4")
     size = floats.shape[1] * floats.itemsize
     data = record_start(DENSE_DATA, size)
     prefix = _entry_prefix(name, VECTOR_DENSE, len(data) + size) + data
-    return ((prefix, row) for row in _byte_rows(floats, np.arange(len(floats) + 1)))
+    return (prefix for _ in floats), _byte_rows(floats, np.arange(len(floats) + 1))
 
 
-def _token_entries(name: str, tokens: MultiVectors) -> Iterator[_Entry]:
+def _token_entries(name: str, tokens: MultiVectors) -> tuple[Iterator[_Bytes], Iterator[_Bytes]]:
     """Every token is a record of the same length, so those of all texts are one matrix of bytes."""
     size = tokens.dim * 4
     data = record_start(DENSE_DATA, size)
@@ -74,7 +109,8 @@ def _token_entries(name: str, tokens: MultiVectors) -> Iterator[_Entry]:
     records[:, : len(header)] = np.frombuffer(header, np.uint8)
     floats = np.ascontiguousarray(tokens.astype("float32").values, "<f4")
     records[:, len(header) :] = floats.view(np.uint8)
-    return ((_entry_prefix(name, VECTOR_MULTI, len(rows)), rows) for rows in _byte_rows(records, tokens.offsets))
+    sizes = (tokens.lengths * records.shape[1]).tolist()
+    return (_entry_prefix(name, VECTOR_MULTI, size) for size in sizes), _byte_rows(records, tokens.offsets)
 
 
 def _byte_rows(array: npt.NDArray[Any], offsets: Sequence[int] | npt.NDArray[np.int64]) -> Iterator[memoryview]:

@@ -32,11 +32,11 @@ def test_urls(url: str, rest: str, grpc_port: Any, answers: bool, monkeypatch: p
     monkeypatch.setattr(connecting, "_answers", lambda client: probed.append(client) or answers)
     client = connecting.connected(url)
     remote: Any = client._client
-    assert connecting.url_of(client).rstrip("/") == rest
+    assert remote.rest_uri.rstrip("/") == rest
     expected = (6334 if answers else None) if grpc_port == "where it answers" else grpc_port
     assert (remote._grpc_port if remote._prefer_grpc else None) == expected
     assert bool(probed) == (grpc_port == "where it answers")
-    assert (connecting.channel_of(client) is not None) == (expected is not None)
+    assert (connecting.channel_of(client._client) is not None) == (expected is not None)
     client.close()
 
 
@@ -64,7 +64,7 @@ def test_a_client_whose_channels_are_elsewhere_writes_by_itself(monkeypatch: pyt
     client = QdrantClient("http://h:7000", prefer_grpc=True, check_compatibility=False)
     monkeypatch.delattr(client._client, "_grpc_channel_pool")
     monkeypatch.setattr(type(client._client), "_init_grpc_channel", lambda _: None)
-    assert connecting.channel_of(client) is None
+    assert connecting.channel_of(client._client) is None
 
 
 RUNS_WITHOUT = """

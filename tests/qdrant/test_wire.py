@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 pytest.importorskip("qdrant_client", reason="pip install 'vectorplug[qdrant]' brings it")
 
-from qdrant_client import grpc
+from qdrant_client import grpc, models
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 from vectorplug_qdrant import payload
-from vectorplug_qdrant.wire import upsert_message
+from vectorplug_qdrant.wire import update_vectors_message, upsert_message
 
 from vectorplug.encoded import OUTPUTS, Encoded
 from vectorplug.multivectors import MultiVectors
@@ -53,47 +53,79 @@ def some_rows(draw: st.DrawFn) -> Rows:
     return Rows([row_of(i, "", p) for i, p in zip(ids, payloads, strict=True)], Encoded(**parts))
 
 
-def by_lists(collection: str, rows: Rows) -> grpc.UpsertPoints:
-    points = []
-    for i, row in enumerate(rows.rows):
-        vectors: dict[str, grpc.Vector] = {}
-        for name, part in rows.encoded.vectors():
-            numbers = np.asarray(part[i], np.float32).tolist()
-            if name == "tokens":
-                tokens = [grpc.DenseVector(data=token) for token in numbers]
-                vectors[name] = grpc.Vector(multi_dense=grpc.MultiDenseVector(vectors=tokens))
-            else:
-                vectors[name] = grpc.Vector(dense=grpc.DenseVector(data=numbers))
-        points.append(
-            grpc.PointStruct(
-                id=grpc.PointId(uuid=row.key),
-                payload=RestToGrpc.convert_payload(payload.encode(row)),
-                vectors=grpc.Vectors(vectors=grpc.NamedVectors(vectors=vectors)),
-            )
+def named(rows: Rows, texts: list[str | None], i: int) -> grpc.Vectors:
+    vectors: dict[str, grpc.Vector] = {}
+    for name, part in rows.encoded.vectors():
+        numbers = np.asarray(part[i], np.float32).tolist()
+        if name == "tokens":
+            tokens = [grpc.DenseVector(data=token) for token in numbers]
+            vectors[name] = grpc.Vector(multi_dense=grpc.MultiDenseVector(vectors=tokens))
+        else:
+            vectors[name] = grpc.Vector(dense=grpc.DenseVector(data=numbers))
+    if (text := texts[i]) is not None:
+        vectors["words"] = grpc.Vector(document=grpc.Document(text=text, model="qdrant/bm25"))
+    return grpc.Vectors(vectors=grpc.NamedVectors(vectors=vectors))
+
+
+def by_lists(collection: str, rows: Rows, texts: list[str | None]) -> grpc.UpsertPoints:
+    points = [
+        grpc.PointStruct(
+            id=grpc.PointId(uuid=row.key),
+            payload=RestToGrpc.convert_payload(payload.encode(row)),
+            vectors=named(rows, texts, i),
         )
+        for i, row in enumerate(rows.rows)
+    ]
     return grpc.UpsertPoints(collection_name=collection, wait=True, points=points)
 
 
+def some_texts(data: st.DataObject, rows: Rows) -> list[str | None]:
+    count = len(rows.rows)
+    return data.draw(st.lists(st.none() | st.text(), min_size=count, max_size=count))
+
+
 @settings(deadline=None, max_examples=150)
-@given(some_rows(), st.text(min_size=1))
-def test_the_bytes_are_those_of_the_message(rows: Rows, collection: str) -> None:
-    written = upsert_message(collection, rows)
-    expected = by_lists(collection, rows)
+@given(some_rows(), st.text(min_size=1), st.data())
+def test_the_bytes_are_those_of_the_message(rows: Rows, collection: str, data: st.DataObject) -> None:
+    texts = some_texts(data, rows)
+    written = upsert_message(collection, rows, texts)
+    expected = by_lists(collection, rows, texts)
     assert grpc.UpsertPoints.FromString(written) == expected
     # Equal messages, and no byte that is read and dropped.
     assert len(written) == expected.ByteSize()
 
 
 @settings(deadline=None)
+@given(some_rows(), st.text(min_size=1), st.data())
+def test_vectors_alone(rows: Rows, collection: str, data: st.DataObject) -> None:
+    texts = some_texts(data, rows)
+    numbers = data.draw(st.lists(st.integers(0, 2**64 - 1), min_size=len(texts), max_size=len(texts)))
+    keys = [data.draw(st.sampled_from([row.key, str(n)])) for row, n in zip(rows.rows, numbers, strict=True)]
+    only = models.Filter(must=[models.HasIdCondition(has_id=[1, rows.rows[0].key])])
+    written = update_vectors_message(collection, keys, rows.encoded, texts, only)
+    points = [
+        grpc.PointVectors(
+            id=grpc.PointId(num=int(key)) if "-" not in key else grpc.PointId(uuid=key), vectors=named(rows, texts, i)
+        )
+        for i, key in enumerate(keys)
+    ]
+    expected = grpc.UpdatePointVectors(
+        collection_name=collection, wait=True, points=points, update_filter=RestToGrpc.convert_filter(only)
+    )
+    assert grpc.UpdatePointVectors.FromString(written) == expected
+    assert len(written) == expected.ByteSize()
+
+
+@settings(deadline=None)
 @given(some_rows())
 def test_ids_and_payloads_come_back(rows: Rows) -> None:
-    message = grpc.UpsertPoints.FromString(upsert_message("docs", rows))
+    message = grpc.UpsertPoints.FromString(upsert_message("docs", rows, [None] * len(rows.rows)))
     for row, point in zip(rows.rows, message.points, strict=True):
         assert point.id.uuid == row.key
-        assert payload.decode(GrpcToRest.convert_payload(point.payload)) == (row.id, row.payload)
+        assert payload.decode(point.id.uuid, GrpcToRest.convert_payload(point.payload)) == (row.id, row.payload)
 
 
 def test_rows_and_vectors_of_different_number_are_refused() -> None:
     rows = Rows([row_of(1, "", {})], Encoded(dense=np.ones((2, 3), np.float32)))
     with pytest.raises(ValueError, match="zip"):
-        upsert_message("docs", rows)
+        upsert_message("docs", rows, [None])

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +10,9 @@ import torch
 from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 from torch import Tensor
 
-__all__ = ["Role", "TokenizedText", "limit", "prompt_of", "tokenize"]
+from vectorplug.models.names import Role
 
-Role = Literal["query", "document"]
+__all__ = ["Role", "TokenizedText", "limit", "prompt_of", "tokenize"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

