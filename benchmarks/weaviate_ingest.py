@@ -20,12 +20,12 @@ import numpy as np
 import weaviate
 from rich.console import Console
 from rich.table import Table
-from vectorplug_weaviate import payload, schema
+from vectorplug_weaviate import layout, payload
 from vectorplug_weaviate.collection import WeaviateCollection
 from vectorplug_weaviate.connection import Connection
 from weaviate.classes.data import DataObject
 
-from vectorplug.encoded import Encoded
+from vectorplug.encoded import OUTPUTS, Encoded
 from vectorplug.multivectors import MultiVectors
 from vectorplug.search.fingerprint import CollectionInfo
 from vectorplug.search.hits import Rows, row_of
@@ -80,7 +80,7 @@ class NewCollection:
         self.name = f"B{uuid.uuid4().hex}"
         self._client = client
         info = CollectionInfo(dims={"tokens": DIM, "fde": FDE}, mode="fde+rerank")
-        definition = schema.definition(self.name, info, tenants=False)
+        definition = layout.definition(self.name, info, {}, tenants=False)
         for vector in definition["vectorConfig"].values():
             vector["vectorIndexConfig"]["skip"] = True
         client.collections.create_from_dict(definition)
@@ -101,7 +101,7 @@ def _rows() -> Rows:
 
 
 def _ours(client: weaviate.WeaviateClient, name: str, rows: Rows) -> None:
-    collection = WeaviateCollection(Connection(client, owned=False), name, tenant=None, consistency_level=None)
+    collection = WeaviateCollection(Connection(client, owned=False), name, {}, tenant=None, consistency_level=None)
     for chunk in chunks_by_bytes(rows.encoded, CHUNK_BYTES):
         collection.upsert(Rows(rows.rows[chunk], rows.encoded[chunk]))
 
@@ -120,7 +120,8 @@ def _listed(vectors: list[Vectors]) -> list[Vectors]:
 def _insert_many(client: weaviate.WeaviateClient, name: str, rows: Rows, vectors: list[Vectors]) -> None:
     # The client puts its lists into the mapping that it is given.
     objects = [
-        DataObject(payload.encode(row), row.key, dict(each)) for row, each in zip(rows.rows, vectors, strict=True)
+        DataObject(payload.encode(row, OUTPUTS), row.key, dict(each))
+        for row, each in zip(rows.rows, vectors, strict=True)
     ]
     for begin in range(0, DOCUMENTS, 100):
         assert not client.collections.use(name).data.insert_many(objects[begin : begin + 100]).errors
@@ -129,7 +130,7 @@ def _insert_many(client: weaviate.WeaviateClient, name: str, rows: Rows, vectors
 def _stream(client: weaviate.WeaviateClient, name: str, rows: Rows, vectors: list[Vectors]) -> None:
     with client.collections.use(name).batch.stream() as batch:
         for row, each in zip(rows.rows, vectors, strict=True):
-            batch.add_object(payload.encode(row), uuid=row.key, vector=dict(each))
+            batch.add_object(payload.encode(row, OUTPUTS), uuid=row.key, vector=dict(each))
 
 
 def _print(taken: dict[str, list[tuple[float, float]]]) -> None:

@@ -1,7 +1,5 @@
 """A real Weaviate does what every store must."""
 
-import uuid
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,11 +9,12 @@ import pytest
 import stamina
 from corpus import FDE
 from store_suite import DOCUMENTS, PAYLOADS, QUERIES, KeptStoreSuite, OpenStore, assert_same, filled, plain_store
-from vectorplug_weaviate import WeaviateStore, batch, collection, connection, schema
+from vectorplug_weaviate import WeaviateStore, batch, connection, layout, place, searching
+from vectorplug_weaviate.collection import WeaviateCollection
 from weaviate.classes.config import ConsistencyLevel, DataType, Property
 from weaviate.classes.query import Filter
 from weaviate.proto.v1 import base_pb2, batch_pb2
-from weaviate_server import WeaviateServer, weaviate_server
+from weaviate_server import WeaviateServer
 
 from vectorplug.encoded import OUTPUTS
 from vectorplug.errors import ConfigurationError, InputError, StoreError, StoreUnavailableError
@@ -23,31 +22,10 @@ from vectorplug.search.fingerprint import CollectionInfo
 from vectorplug.search.hits import key_of
 
 
-@pytest.fixture(scope="module")
-def weaviate_under_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WeaviateServer]:
-    with weaviate_server(tmp_path_factory.mktemp("weaviate"), {}) as running:
-        yield running
-
-
-@pytest.fixture
-def prefix(weaviate_under_test: WeaviateServer) -> Iterator[str]:
-    """Of this test's collections, which are gone after it."""
-    prefix = f"T{uuid.uuid4().hex[:8]}_"
-    yield prefix
-    with weaviate_under_test.connect() as client:
-        client.collections.delete([name for name in client.collections.list_all() if name.startswith(prefix)])
-
-
 class TestWeaviate(KeptStoreSuite):
     @pytest.fixture
-    def open_store_under_test(self, weaviate_under_test: WeaviateServer, prefix: str) -> Iterator[OpenStore]:
-        url = f"weaviate+{weaviate_under_test.url}?grpc_port={weaviate_under_test.grpc_port}"
-        with ExitStack() as opened:
-
-            def open_store(collection: str = "docs", **options: Any) -> WeaviateStore:
-                return opened.enter_context(WeaviateStore(url, prefix + collection, **options))
-
-            yield open_store
+    def open_store_under_test(self, open_weaviate: OpenStore) -> OpenStore:
+        return open_weaviate
 
     @staticmethod
     def group_is(number: int) -> Any:
@@ -59,7 +37,7 @@ class TestWeaviate(KeptStoreSuite):
         store = filled(open_store_under_test(mode="native"))
         plain = plain_store()
         for at_once in (1, 7, 25, 59, 60):
-            monkeypatch.setattr(collection, "SCANNED_AT_ONCE", at_once)
+            monkeypatch.setattr(searching, "SCANNED_AT_ONCE", at_once)
             for limit in (1, 5, 60):
                 asked = {"limit": limit, "mode": "native"}
                 assert_same(store.search_encoded(QUERIES[:1], **asked), plain.search_encoded(QUERIES[:1], **asked))
@@ -68,7 +46,7 @@ class TestWeaviate(KeptStoreSuite):
         self, open_store_under_test: OpenStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         store, plain = filled(open_store_under_test(mode="fde+rerank")), plain_store()
-        monkeypatch.setattr(collection, "KEYS_AT_ONCE", 7)
+        monkeypatch.setattr(place, "KEYS_AT_ONCE", 7)
         for asked in ({"limit": 3, "candidates": 50}, {"limit": 20, "candidates": 33}):
             expected = plain.search_encoded(QUERIES[:1], mode="fde+rerank", **asked)
             assert_same(store.search_encoded(QUERIES[:1], **asked), expected)
@@ -170,15 +148,16 @@ class TestWeaviate(KeptStoreSuite):
     ) -> None:
         with weaviate_under_test.connect() as client:
             handle = client.collections.create(f"{prefix}docs", description="mine")
-            with pytest.raises(StoreError, match="was not made by vectorplug"):
-                open_store_under_test(mode="fde")
+            store = open_store_under_test(mode="fde")
+            with pytest.raises(StoreError, match=r"was not made by vectorplug.*store.backfill"):
+                store.add_encoded(DOCUMENTS[:1], ids=[1])
             assert handle.config.get().properties == []
 
     def test_a_collection_that_was_changed_is_refused(
         self, open_store_under_test: OpenStore, weaviate_under_test: WeaviateServer, prefix: str
     ) -> None:
         info = CollectionInfo(dims={"tokens": 16, "fde": 256}, mode="fde+rerank")
-        changed = schema.definition(f"{prefix}docs", info, tenants=False)
+        changed = layout.definition(f"{prefix}docs", info, {}, tenants=False)
         changed["vectorConfig"]["fde"]["vectorIndexConfig"]["distance"] = "cosine"
         del changed["vectorConfig"]["tokens"], changed["properties"][0]
         with weaviate_under_test.connect() as client:
@@ -211,6 +190,23 @@ def test_tenants_are_apart(weaviate_under_test: WeaviateServer, prefix: str) -> 
         assert (one.count(), two.count()) == (3, 0)
         with pytest.raises(ConfigurationError, match="has tenants, and none is named"):
             tenant(None)
+
+
+def test_writes_at_once_bring_a_tenant_and_new_fields(
+    weaviate_under_test: WeaviateServer, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WeaviateCollection, "writes_at_once", 8)
+    monkeypatch.setattr(WeaviateStore, "chunk_bytes", 1)  # each document is a write of its own
+    fields = [{f"field{i // 4}": i} for i in range(60)]
+    with (
+        weaviate_under_test.connect() as client,
+        WeaviateStore.from_client(client, f"{prefix}docs", tenant="new", mode="fde") as store,
+    ):
+        report = store.add_encoded(DOCUMENTS, ids=list(range(60)), payloads=fields)
+        assert (report.added, report.failed, store.count()) == (60, [], 60)
+        assert store.payloads(range(60)) == dict(enumerate(fields))
+        hits = store.search_encoded(QUERIES[:1], filter=Filter.by_property("field14").greater_than(57))
+        assert {hit.id for hit in hits} == {58, 59}
 
 
 def test_a_tenant_of_a_collection_without_any(weaviate_under_test: WeaviateServer, prefix: str) -> None:
@@ -255,14 +251,7 @@ def test_the_callers_client_is_used_and_stays_open(
 def test_a_server_that_does_not_answer_is_asked_again(
     weaviate_under_test: WeaviateServer, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class AwayError(grpc.RpcError, grpc.Call):  # type: ignore[misc]
-        def code(self) -> grpc.StatusCode:
-            return grpc.StatusCode.UNAVAILABLE
-
-        def details(self) -> str:
-            return "away"
-
-    AwayError.__abstractmethods__ = frozenset()
+    away = RefusedError(grpc.StatusCode.UNAVAILABLE, "away")
     with (
         stamina.set_testing(True, attempts=3),
         weaviate_under_test.connect() as client,
@@ -270,18 +259,67 @@ def test_a_server_that_does_not_answer_is_asked_again(
     ):
         channel = client._connection._grpc_channel
         method_of = channel.unary_unary
-        faults = [AwayError(), AwayError()]
+        faults = [away, away]
 
         def sometimes_away(method: str, **options: Any) -> Any:
-            return method_of(method, **options) if not faults else lambda *_, **__: _raise(faults.pop())
+            return method_of(method, **options) if not faults else lambda *_, **__: _give(faults.pop())
 
         monkeypatch.setattr(channel, "unary_unary", sometimes_away)
         assert store.add_encoded(DOCUMENTS[:3], ids=[1, 2, 3]).added == 3
-        faults += [AwayError() for _ in range(3)]
+        faults += [away] * 3
         with pytest.raises(StoreUnavailableError, match=r"does not answer: away.*goes on where it stopped"):
             store.add_encoded(DOCUMENTS[3:5], ids=[4, 5])
         assert store.count() == 3
 
 
-def _raise(error: Exception) -> None:
-    raise error
+def test_a_server_without_memory_is_given_time(
+    weaviate_under_test: WeaviateServer, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        stamina.set_testing(True, attempts=3),
+        weaviate_under_test.connect() as client,
+        WeaviateStore.from_client(client, f"{prefix}docs", mode="fde") as store,
+    ):
+        channel = client._connection._grpc_channel
+        method_of = channel.unary_unary
+        full = batch_pb2.BatchObjectsReply(
+            errors=[batch_pb2.BatchObjectsReply.BatchError(index=1, error="cannot process: not enough memory")]
+        )
+        replies: list[Any] = [full, RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many requests")]
+
+        def sometimes_full(method: str, **options: Any) -> Any:
+            return method_of(method, **options) if not replies else lambda *_, **__: _give(replies.pop())
+
+        monkeypatch.setattr(channel, "unary_unary", sometimes_full)
+        assert store.add_encoded(DOCUMENTS[:3], ids=[1, 2, 3]).failed == []
+        assert (replies, store.count()) == ([], 3)
+        replies += [full] * 3
+        with pytest.raises(StoreUnavailableError, match=r"is full: cannot process: not enough memory.*goes on where"):
+            store.add_encoded(DOCUMENTS[3:5], ids=[4, 5])
+        # As large the next time: not tried again.
+        replies[:] = [RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, "received message larger than max")]
+        with pytest.raises(StoreError, match="larger than max"):
+            store.add_encoded(DOCUMENTS[3:5], ids=[4, 5])
+        assert (replies, store.count()) == ([], 3)
+
+
+class RefusedError(grpc.RpcError, grpc.Call):  # type: ignore[misc]
+    """As grpc raises it."""
+
+    def __init__(self, code: grpc.StatusCode, details: str) -> None:
+        self._code, self._details = code, details
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+    def details(self) -> str:
+        return self._details
+
+
+RefusedError.__abstractmethods__ = frozenset()
+
+
+def _give(reply: Any) -> Any:
+    if isinstance(reply, Exception):
+        raise reply
+    return reply

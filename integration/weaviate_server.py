@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -42,19 +43,30 @@ class WeaviateServer:
         """Without a slash at its end."""
         return f"http://{self.host}:{self.port}"
 
+    @property
+    def store_url(self) -> str:
+        """As `open_store` takes it."""
+        return f"weaviate+{self.url}?grpc_port={self.grpc_port}"
+
     def connect(self, *, headers: Mapping[str, str] | None = None, key: str | None = None) -> weaviate.WeaviateClient:
         """A client, to be closed by its `with`; `key` is Weaviate's own API key."""
-        return weaviate.connect_to_custom(
-            http_host=self.host,
-            http_port=self.port,
-            http_secure=False,
-            grpc_host=self.host,
-            grpc_port=self.grpc_port,
-            grpc_secure=False,
-            headers=dict(headers or {}),
-            auth_credentials=None if key is None else Auth.api_key(key),
-            skip_init_checks=True,  # they ask the package index for the client's newest version
-        )
+        auth = None if key is None else Auth.api_key(key)
+        return weaviate.connect_to_custom(**self._address(), headers=dict(headers or {}), auth_credentials=auth)
+
+    def connect_async(self) -> weaviate.WeaviateAsyncClient:
+        """An asynchronous client, connected by its `async with`."""
+        return weaviate.use_async_with_custom(**self._address())
+
+    def _address(self) -> Any:
+        return {
+            "http_host": self.host,
+            "http_port": self.port,
+            "http_secure": False,
+            "grpc_host": self.host,
+            "grpc_port": self.grpc_port,
+            "grpc_secure": False,
+            "skip_init_checks": True,  # they ask the package index for the client's newest version
+        }
 
 
 @contextmanager

@@ -42,9 +42,10 @@ def largest(message_bytes: int) -> int:
 
 def objects_of(rows: Rows, collection: str, tenant: str | None) -> Iterator[Pieces]:
     """The objects of `rows` one after the other, each a serialised `BatchObject` in pieces."""
+    names = [name for name, _ in rows.encoded.vectors()]
     for row, vectors in zip(rows.rows, _vectors_of(rows.encoded), strict=True):
         head = batch_pb2.BatchObject(
-            uuid=row.key, collection=collection, tenant=tenant, properties=_properties(encode(row))
+            uuid=row.key, collection=collection, tenant=tenant, properties=_properties(encode(row, names))
         )
         yield [head.SerializeToString(), *vectors]
 

@@ -1,20 +1,18 @@
-"""One collection of a Weaviate server, or one tenant of it: what is asked of the server, and in which requests."""
+"""One collection of a Weaviate server, or one tenant of it, as a store asks for it."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from math import ceil
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
-from weaviate.classes.config import ConsistencyLevel, DataType
-from weaviate.classes.query import Filter, FilterReturn, MetadataQuery
-from weaviate.collections.classes.config import CollectionConfig
+from weaviate.classes.config import ConsistencyLevel
+from weaviate.classes.query import Filter, FilterReturn
 from weaviate.proto.v1 import base_pb2
 
 from vectorplug.encoded import Encoded, Output
-from vectorplug.errors import InputError, PartialFailureError, StoreError, StoreUnavailableError
+from vectorplug.errors import PartialFailureError, StoreUnavailableError
 from vectorplug.multivectors import MultiVectors
+from vectorplug.search.backfill import Unfilled
 from vectorplug.search.database import Database
 from vectorplug.search.fingerprint import CollectionInfo
 from vectorplug.search.hits import Hit, Question, Rows
@@ -22,16 +20,16 @@ from vectorplug.search.modes import Plan
 from vectorplug_weaviate import payload
 from vectorplug_weaviate.batch import FRAME_BYTES, largest, messages, objects_of
 from vectorplug_weaviate.connection import Connection
-from vectorplug_weaviate.schema import CONTENT, ID, PART, PARTS, PAYLOAD, class_name, definition, info_of
+from vectorplug_weaviate.filling import Filling
+from vectorplug_weaviate.layout import Creation, check_creation, definition, extended, lacking_properties
+from vectorplug_weaviate.mending import unindexed
+from vectorplug_weaviate.place import Place, in_parts
+from vectorplug_weaviate.properties import Properties
+from vectorplug_weaviate.schema import CONTENT, ID, PAYLOAD, class_name, info_of
+from vectorplug_weaviate.searching import Searching
 
 __all__ = ["WeaviateCollection"]
 
-# Weaviate answers with at most 10,000 objects (QUERY_MAXIMUM_RESULTS) and ranks twice as many as it answers with. Parts
-# are equal but for chance: this leaves them room.
-SCANNED_AT_ONCE = 8_000
-RANKED_AN_ANSWER = 2
-# Ids in one filter.
-KEYS_AT_ONCE = 1_000
 LEVELS = {
     ConsistencyLevel.ONE: base_pb2.CONSISTENCY_LEVEL_ONE,
     ConsistencyLevel.QUORUM: base_pb2.CONSISTENCY_LEVEL_QUORUM,
@@ -39,52 +37,48 @@ LEVELS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """An object of an answer: its key, its score (the larger the nearer), its properties where they were asked for."""
-
-    key: str
-    score: float
-    properties: dict[str, Any]
-
-
 class WeaviateCollection(Database[FilterReturn]):
     """The requests of one collection; every call may raise StoreUnavailableError or StoreError."""
+
+    writes_at_once: ClassVar[int] = 2
+    always_words: ClassVar[bool] = True
 
     def __init__(
         self,
         connection: Connection,
         collection: str,
+        creation: Creation,
         *,
         tenant: str | None,
         consistency_level: ConsistencyLevel | None,
     ) -> None:
+        check_creation(creation)
         self._connection = connection
-        self._name = class_name(collection)
-        self._tenant = tenant
-        self._level = consistency_level
-        self._types: dict[str, DataType] = {}
-        self._tenant_there = tenant is None
-        handle = connection.client.collections.use(self._name)
-        if consistency_level is not None:
-            handle = handle.with_consistency_level(consistency_level)
-        self._handle = handle if tenant is None else handle.with_tenant(tenant)
+        self._creation = creation
+        self._dims: Mapping[Output, int] = {}
+        self._level = None if consistency_level is None else LEVELS[consistency_level]
+        self._place = Place(connection, class_name(collection), tenant=tenant, consistency_level=consistency_level)
+        self._properties = Properties(self._place)
+        self._searching = Searching(self._place, self._properties)
+        self._filling = Filling(self._place, self._properties)
 
     def open(self) -> CollectionInfo | None:
         """What the collection was made with; None where it is not there."""
-        if not self._call("Opening", self._exists):
+        if not self._place.exists():
             return None
-        config = self._call("Opening", self._handle.config.get)
-        info = info_of(config, tenant=self._tenant)
-        self._types = _types_of(config)
+        info = info_of(self._properties.read(), tenant=self._place.tenant)
+        self._is(info)
         return info
 
     def create(self, info: CollectionInfo) -> None:
         """Make the collection; its description is `info`."""
-        schema = definition(self._name, info, tenants=self._tenant is not None)
-        if self._call("Making", self._exists):
-            raise StoreUnavailableError(f"collection {self._name!r} was made by another store just now: open it again.")
-        self._call("Making", lambda: self._connection.client.collections.create_from_dict(schema))
+        name = self._place.name
+        schema = definition(name, info, self._creation, tenants=self._place.tenant is not None)
+        if self._place.exists():
+            raise StoreUnavailableError(f"collection {name!r} was made by another store just now: open it again.")
+        self._place.call("Making", lambda: self._connection.client.collections.create_from_dict(schema))
+        self._is(info)
+        self._properties.read()
 
     def refusals(self, rows: Rows) -> dict[int, str]:
         """Position -> the reason, of documents that this server or this schema cannot take."""
@@ -92,7 +86,7 @@ class WeaviateCollection(Database[FilterReturn]):
         refused = {}
         for i, (row, numbers) in enumerate(zip(rows.rows, _numbers(rows.encoded), strict=True)):
             size = 4 * numbers + payload.size(row) + FRAME_BYTES
-            if reason := payload.conflict(row, self._types):
+            if reason := payload.conflict(row, self._properties.types):
                 refused[i] = reason
             elif size > limit:
                 refused[i] = (
@@ -103,13 +97,16 @@ class WeaviateCollection(Database[FilterReturn]):
 
     def upsert(self, rows: Rows) -> None:
         """Write objects, replacing those with the same key; PartialFailureError names those that were refused."""
-        self._prepare(rows)
-        level = None if self._level is None else LEVELS[self._level]
+        self._place.ensure_tenant()
+        self._properties.add_missing(rows)
+        self.delete(self._unindexed([row.key for row in rows.rows]))
         failed: list[tuple[object, str]] = []
         position = 0
-        objects = objects_of(rows, self._name, self._tenant)
-        for count, message in messages(objects, self._connection.message_bytes, level):
-            errors = self._connection.batch_objects(message)
+        objects = objects_of(rows, self._place.name, self._place.tenant)
+        for count, message in messages(objects, self._connection.message_bytes, self._level):
+            keys = [row.key for row in rows.rows[position : position + count]]
+            # What a broken attempt has stored and not indexed, the next would find unchanged, and never index.
+            errors = self._connection.batch_objects(message, before_repeating=partial(self.delete, keys))
             failed += [(rows.rows[position + i].id, reason) for i, reason in errors.items()]
             position += count
         if failed:
@@ -120,12 +117,24 @@ class WeaviateCollection(Database[FilterReturn]):
             )
 
     def contents(self, keys: Sequence[str]) -> dict[str, str]:
-        """key -> content hash of the objects that are there."""
-        return {key: str(properties[CONTENT]) for key, properties in self._read(keys, [CONTENT])}
+        """key -> content hash of the objects that are there, "" of those that another program wrote."""
+        there = dict(self._place.read(keys, [ID, CONTENT]))
+        contents = {key: payload.Content.of(properties) for key, properties in there.items()}
+        lost = unindexed(self._place, contents, self._dims)
+        return {
+            key: contents[key].hash if properties.get(ID) is not None else ""
+            for key, properties in there.items()
+            if key not in lost
+        }
+
+    def _unindexed(self, keys: Sequence[str]) -> list[str]:
+        contents = {key: payload.Content.of(found) for key, found in self._place.read(keys, [CONTENT])}
+        return sorted(unindexed(self._place, contents, self._dims))
 
     def payloads(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """key -> the caller's payload of the objects that are there."""
-        return {key: payload.decode(properties)[1] for key, properties in self._read(keys, [ID, PAYLOAD])}
+        names = None if self._properties.adopted else [ID, PAYLOAD]
+        return {key: payload.decode(key, properties)[1] for key, properties in self._place.read(keys, names)}
 
     def finish(self) -> None:
         """Weaviate syncs and indexes by itself."""
@@ -134,127 +143,46 @@ class WeaviateCollection(Database[FilterReturn]):
         self, question: Question, plan: Plan, limit: int, filter: FilterReturn | None, candidates: int
     ) -> list[Hit]:
         """The best `limit`, best first."""
-        if filter is not None and not isinstance(filter, FilterReturn):
-            raise InputError(f"filter is a {type(filter).__name__}, expected a weaviate.classes.query.Filter.")
-        hits = []
-        for found in self._found(question.encoded, plan, limit, filter, candidates):
-            document_id, fields = payload.decode(found.properties)
-            hits.append(Hit(document_id, found.score, fields))
-        return hits
-
-    def _found(
-        self, query: Encoded, plan: Plan, limit: int, filter: FilterReturn | None, candidates: int
-    ) -> list[Found]:
-        if not self._there():
-            return []
-        if plan.find == "tokens":
-            return self._rank(query, self._scan(query, limit, filter), limit)
-        if plan.rerank is None:
-            return self._nearest(plan.find, query, limit, filter, properties=True)
-        found = self._nearest(plan.find, query, candidates, filter, properties=False)
-        return self._rank(query, [each.key for each in found], limit)
+        return self._searching.hits(question, plan, limit, filter, candidates)
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects."""
-        if not self._there():
-            return
-        for some in _in_parts(keys, KEYS_AT_ONCE):
+        for some in in_parts(keys) if self._place.there() else ():
             wanted = Filter.by_id().contains_any(some)
-            self._call("Deleting", lambda wanted=wanted: self._handle.data.delete_many(where=wanted))
+            self._place.call("Deleting", lambda wanted=wanted: self._place.handle.data.delete_many(where=wanted))
 
     def count(self) -> int:
         """Objects in the collection or in the tenant."""
-        if not self._there():
-            return 0
-        return self._call("Counting", lambda: self._handle.aggregate.over_all(total_count=True)).total_count or 0
+        return self._place.count()
 
     def close(self) -> None:
         """Let the connection go."""
         self._connection.close()
 
-    def _read(self, keys: Sequence[str], names: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The key and some properties of the objects that are there."""
-        for some in _in_parts(keys, KEYS_AT_ONCE) if self._there() else ():
-            wanted = Filter.by_id().contains_any(some)
-            reply = self._call(
-                "Reading",
-                lambda wanted=wanted, some=some: self._handle.query.fetch_objects(
-                    filters=wanted, limit=len(some), return_properties=names
-                ),
-            )
-            yield from ((str(each.uuid), dict(each.properties)) for each in reply.objects)
+    def extend(self, info: CollectionInfo) -> None:
+        """Add our properties, then the vectors and `info` in one change of the schema."""
+        doing, path = f"Extending collection {self._place.name!r}", f"/schema/{self._place.name}"
+        schema = self._connection.rest(doing, "get", path)
+        changed = extended(schema, info, self._creation)
+        for prop in lacking_properties(schema):
+            self._connection.rest(doing, "post", f"{path}/properties", prop)
+        # Read again: the change has to hold the new properties.
+        properties = self._connection.rest(doing, "get", path)["properties"]
+        self._connection.rest(doing, "put", path, {**changed, "properties": properties})
+        self._is(info)
+        self._properties.read()
 
-    def _rank(self, query: Encoded, keys: Sequence[str], limit: int) -> list[Found]:
-        """The best `limit` of the objects `keys` by exact MaxSim, which the server computes."""
-        ranked: list[Found] = []
-        for some in _in_parts(keys, KEYS_AT_ONCE):
-            asked = max(min(limit, len(some)), ceil(len(some) / RANKED_AN_ANSWER))
-            ranked += self._nearest("tokens", query, asked, Filter.by_id().contains_any(some), properties=True)
-        return _best(ranked, limit)
+    def unfilled(self, field: str, outputs: Sequence[Output]) -> Iterator[Sequence[Unfilled]]:
+        """Pages of those documents that lack one of the vectors `outputs`, or whose text changed since."""
+        return self._filling.unfilled(field, outputs, self._dims)
 
-    def _scan(self, query: Encoded, limit: int, filter: FilterReturn | None) -> list[str]:
-        """Keys of the best `limit` of all objects by exact MaxSim, part by part."""
-        count = self.count()
-        parts = ceil(count / SCANNED_AT_ONCE) or 1
-        asked = max(limit, ceil(min(count, SCANNED_AT_ONCE * 5 / 4) / RANKED_AN_ANSWER))
-        best: list[Found] = []
-        for part in range(parts):
-            begin, end = (PARTS * each // parts for each in (part, part + 1))
-            within = Filter.by_property(PART).greater_or_equal(begin) & Filter.by_property(PART).less_than(end)
-            allowed = within if filter is None else within & filter
-            best = _best(best + self._nearest("tokens", query, asked, allowed, properties=False), limit)
-        return [each.key for each in best]
+    def fill(self, field: str, documents: Sequence[Unfilled], encoded: Encoded) -> None:
+        """Write the vectors of those documents whose text is still that of `documents`."""
+        self._filling.fill(field, documents, encoded)
 
-    def _nearest(
-        self, name: Output, query: Encoded, limit: int, filter: FilterReturn | None, *, properties: bool
-    ) -> list[Found]:
-        vector: Any = _query_vector(name, query)
-        reply = self._call(
-            "Searching",
-            lambda: self._handle.query.near_vector(
-                vector,
-                target_vector=name,
-                limit=limit,
-                filters=filter,
-                return_metadata=MetadataQuery(distance=True),
-                return_properties=[ID, PAYLOAD] if properties else [],
-            ),
-        )
-        return [
-            Found(str(each.uuid), -(each.metadata.distance or 0.0), dict(each.properties)) for each in reply.objects
-        ]
-
-    def _prepare(self, rows: Rows) -> None:
-        """The tenant, and the properties that these documents are the first to have."""
-        if not self._there():
-            self._call("Making a tenant in", lambda: self._handle.tenants.create(self._tenant or ""))
-        for name, prop in payload.missing(rows.rows, self._types).items():
-            try:
-                self._call("Adding a property to", lambda prop=prop: self._handle.config.add_property(prop))
-                self._types[name] = DataType(prop.dataType)
-            except StoreError:
-                self._read_types()
-                if name not in self._types:  # else another writer was first
-                    raise
-
-    def _there(self) -> bool:
-        """Whether the tenant is there; it is made with its first document, by whoever writes that."""
-        if not self._tenant_there:
-            self._tenant_there = self._call("Reading", lambda: self._handle.tenants.exists(self._tenant or ""))
-        return self._tenant_there
-
-    def _read_types(self) -> None:
-        self._types = _types_of(self._call("Reading", self._handle.config.get))
-
-    def _exists(self) -> bool:
-        return self._connection.client.collections.exists(self._name)
-
-    def _call(self, doing: str, function: Any) -> Any:
-        return self._connection.call(f"{doing} collection {self._name!r}", function)
-
-
-def _types_of(config: CollectionConfig) -> dict[str, DataType]:
-    return {prop.name: DataType(prop.data_type) for prop in config.properties}
+    def _is(self, info: CollectionInfo) -> None:
+        self._dims = info.dims
+        self._properties.adopted = info.adopted
 
 
 def _numbers(encoded: Encoded) -> list[int]:
@@ -263,18 +191,3 @@ def _numbers(encoded: Encoded) -> list[int]:
     for _, part in encoded.vectors():
         numbers += part.lengths * part.dim if isinstance(part, MultiVectors) else part.shape[1]
     return [int(each) for each in numbers]
-
-
-def _query_vector(name: Output, query: Encoded) -> npt.NDArray[np.float32]:
-    if name == "tokens":
-        assert query.tokens is not None
-        return np.ascontiguousarray(query.tokens.astype("float32")[0])
-    return np.asarray(getattr(query, name)[0], np.float32)
-
-
-def _best(found: list[Found], limit: int) -> list[Found]:
-    return sorted(found, key=lambda each: -each.score)[:limit]
-
-
-def _in_parts(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    return (keys[i : i + size] for i in range(0, len(keys), size))

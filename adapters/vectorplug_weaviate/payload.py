@@ -6,17 +6,35 @@ is the payload's JSON, which is not indexed; the typed fields beside it are ther
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain
-from typing import Any
+from typing import Any, Self
+from uuid import UUID
 
+from pydantic import BaseModel
 from weaviate.classes.config import DataType, Property, Tokenization
 
+from vectorplug.encoded import OUTPUTS, Output
 from vectorplug.search.hits import Id, Row
 from vectorplug.search.ingest import TEXT
 from vectorplug_weaviate.schema import CONTENT, ID, PART, PARTS, PAYLOAD
 
-__all__ = ["conflict", "decode", "encode", "fields_of", "missing", "property_of", "size"]
+__all__ = [
+    "NO_CONTENT",
+    "Content",
+    "conflict",
+    "decode",
+    "encode",
+    "fields_of",
+    "missing",
+    "part_of",
+    "property_name",
+    "property_of",
+    "size",
+    "text_in",
+]
 
 NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,230}")
 RESERVED = re.compile(
@@ -40,7 +58,7 @@ def fields_of(payload: Mapping[str, Any]) -> dict[str, Any]:
     """
     fields = {}
     for name, value in payload.items():
-        small = name[:1].lower() + name[1:]
+        small = property_name(name)
         taken = small != name and small in payload
         if NAME.fullmatch(name) and not RESERVED.fullmatch(small) and not taken and _type_of(value) is not None:
             fields[small] = value
@@ -83,15 +101,48 @@ def conflict(row: Row, known: Mapping[str, DataType]) -> str | None:
     return None
 
 
-def encode(row: Row) -> dict[str, Any]:
-    """The properties to store."""
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What an object's vectors were made from, as a hash of 16 hex digits, and which they are.
+
+    It is kept in the property CONTENT as a UUID: a change of any text makes Weaviate ask its modules for new vectors.
+    """
+
+    hash: str
+    vectors: frozenset[Output]
+
+    @classmethod
+    def of(cls, properties: Mapping[str, Any]) -> Self:
+        """Nothing and none, of an object that another program wrote."""
+        stored = properties.get(CONTENT)
+        if stored is None:
+            return cls("", frozenset())
+        digits = UUID(str(stored)).hex
+        held = int(digits[16:], 16)
+        return cls(digits[:16], frozenset(name for i, name in enumerate(OUTPUTS) if held >> i & 1))
+
+    def __str__(self) -> str:
+        held = sum(1 << i for i, name in enumerate(OUTPUTS) if name in self.vectors)
+        return str(UUID(f"{self.hash:0>16}{held:016x}"))
+
+
+NO_CONTENT = str(Content("", frozenset()))
+
+
+def encode(row: Row, vectors: Collection[Output]) -> dict[str, Any]:
+    """The properties to store of a document with these vectors."""
     return {
         **fields_of(row.payload),
         ID: json.dumps(row.id),
-        CONTENT: row.content,
+        CONTENT: str(Content(row.content, frozenset(vectors))),
         PAYLOAD: json.dumps(row.payload, ensure_ascii=False),
-        PART: int(row.key[:8], 16) % PARTS,
+        PART: part_of(row.key),
     }
+
+
+def part_of(key: str) -> int:
+    """The part, of PARTS, that an object is in."""
+    return int(key[:8], 16) % PARTS
 
 
 def size(row: Row) -> int:
@@ -99,9 +150,42 @@ def size(row: Row) -> int:
     return 2 * len(json.dumps(row.payload, ensure_ascii=False).encode()) + len(json.dumps(row.id))
 
 
-def decode(properties: Mapping[str, Any]) -> tuple[Id, dict[str, Any]]:
-    """The caller's id and payload."""
-    return json.loads(properties[ID]), json.loads(properties[PAYLOAD])
+def decode(key: str, properties: Mapping[str, Any]) -> tuple[Id, dict[str, Any]]:
+    """The caller's id and payload; of an object that another program wrote, its key and its properties as JSON."""
+    if properties.get(ID) is not None:
+        payload = properties.get(PAYLOAD)
+        return json.loads(properties[ID]), {} if payload is None else json.loads(payload)
+    own = (ID, CONTENT, PAYLOAD, PART)
+    return key, {name: _json(value) for name, value in properties.items() if value is not None and name not in own}
+
+
+def text_in(properties: Mapping[str, Any], field: str) -> str | None:
+    """The text of the payload's `field`; None where it is no str."""
+    stored = properties.get(PAYLOAD)
+    text = properties.get(property_name(field)) if stored is None else json.loads(stored).get(field)
+    return text if isinstance(text, str) else None
+
+
+def property_name(field: str) -> str:
+    """What Weaviate calls a field: the first letter small."""
+    return field[:1].lower() + field[1:]
+
+
+def _json(value: Any) -> Any:
+    """One of Weaviate's values as JSON."""
+    match value:
+        case datetime():
+            return value.isoformat()
+        case UUID():
+            return str(value)
+        case BaseModel():
+            return value.model_dump(mode="json")
+        case list():
+            return [_json(each) for each in value]
+        case dict():
+            return {name: _json(each) for name, each in value.items() if each is not None}
+        case _:
+            return value
 
 
 def _type_of(value: Any) -> DataType | None:

@@ -1,8 +1,7 @@
-"""How a collection lies in Weaviate: its name, its vectors, its own properties; and whether an existing one fits."""
+"""What a collection in Weaviate says of itself: its name, what it was made with, and whether it is as it was made."""
 
 import json
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from weaviate.classes.config import VectorDistances
@@ -10,9 +9,20 @@ from weaviate.collections.classes.config import CollectionConfig
 
 from vectorplug.encoded import Output
 from vectorplug.errors import ConfigurationError, StoreError
-from vectorplug.search.fingerprint import CollectionInfo
+from vectorplug.search.fingerprint import CollectionInfo, NotOursError
 
-__all__ = ["CONTENT", "ID", "PART", "PARTS", "PAYLOAD", "class_name", "definition", "info_of"]
+__all__ = [
+    "CONTENT",
+    "ID",
+    "PART",
+    "PARTS",
+    "PAYLOAD",
+    "class_name",
+    "described",
+    "description_of",
+    "info_of",
+    "is_walked",
+]
 
 ID = "_vectorplug_id"
 CONTENT = "_vectorplug_content"
@@ -21,23 +31,9 @@ PAYLOAD = "_vectorplug_payload"
 PART = "_vectorplug_part"
 PARTS = 4096
 
-MAX_NUMBERS = 65_535  # a vector's length is kept in 16 bits
 NAME = re.compile(r"[A-Z][_0-9A-Za-z]{0,254}")
-EVERYTHING = 2**31 - 1
-
-# Weaviate's breadth is factor x limit within these bounds; its own upper bound of 500 would leave hundreds of
-# candidates with no breadth beyond themselves.
-BREADTH = {"ef": -1, "dynamicEfFactor": 4, "dynamicEfMin": 128, "dynamicEfMax": 100_000}
-# Exact MaxSim by the server needs an index over the tokens, and the server scans rather than walks wherever a filter
-# stands. So this index is never walked and is as small as can be: two numbers a document, by Weaviate's MUVERA. Beside
-# none at all it costs no time that could be measured; an index with a node a token costs 27 times as much.
-UNWALKED = {
-    "skipDefaultQuantization": True,
-    "maxConnections": 4,
-    "efConstruction": 4,
-    "flatSearchCutoff": EVERYTHING,
-    "multivector": {"enabled": True, "muvera": {"enabled": True, "ksim": 1, "dprojections": 1, "repetitions": 1}},
-}
+# Between somebody's own description and ours.
+MARK = "\n\nvectorplug: "
 
 
 def class_name(collection: str) -> str:
@@ -51,44 +47,39 @@ def class_name(collection: str) -> str:
     return name
 
 
-def definition(name: str, info: CollectionInfo, *, tenants: bool) -> dict[str, Any]:
-    """The schema of a new collection, as Weaviate's REST takes it; its description is `info`."""
-    for output, numbers in info.dims.items():
-        if numbers > MAX_NUMBERS:
-            raise ConfigurationError(
-                f"{output} vectors have {numbers:,} numbers, Weaviate takes at most {MAX_NUMBERS:,}"
-                + (": use an FDE with fewer repetitions, a smaller ksim or a final_dim." if output == "fde" else ".")
-            )
-    hidden = {"indexFilterable": False, "indexSearchable": False}
-    return {
-        "class": name,
-        "description": info.model_dump_json(),
-        "multiTenancyConfig": {"enabled": tenants, "autoTenantActivation": tenants},
-        "vectorConfig": {output: _vector(output) for output in info.dims},
-        "properties": [
-            *({"name": each, "dataType": ["text"], **hidden} for each in (ID, CONTENT, PAYLOAD)),
-            {"name": PART, "dataType": ["int"], "indexFilterable": False, "indexRangeFilters": True},
-        ],
-    }
+def described(theirs: str, info: CollectionInfo) -> str:
+    """A collection's description: what its owner says of it, if anything, and what it was made with."""
+    return f"{theirs}{MARK}{info.model_dump_json()}" if theirs else info.model_dump_json()
+
+
+def description_of(description: str | None, source: str) -> tuple[str, CollectionInfo | None]:
+    """Both parts of a description again; None where vectorplug wrote none."""
+    theirs, mark, ours = (description or "").rpartition(MARK)
+    if not mark and not _is_ours(ours):
+        return ours, None
+    return theirs, CollectionInfo.from_json(ours, source)
 
 
 def info_of(config: CollectionConfig, *, tenant: str | None) -> CollectionInfo:
-    """What an existing collection was made with; StoreError with what differs where it is not one of vectorplug's."""
+    """What an existing collection was made with.
+
+    NotOursError where it is not one of vectorplug's, StoreError with what differs from how it was made.
+    """
     source = f"collection {config.name!r} in Weaviate"
-    if not _described(config.description):
-        raise StoreError(
-            f"{source} was not made by vectorplug: its description says nothing of a model. Nothing was written; "
-            "choose another name for the collection."
-        )
-    info = CollectionInfo.from_json(config.description or "", source)
     if config.multi_tenancy_config.enabled != (tenant is not None):
         raise ConfigurationError(
             f"{source} has tenants, and none is named: open it with tenant=..."
             if tenant is None
             else f"{source} has no tenants, and tenant {tenant!r} is named: open it without."
         )
+    _, info = description_of(config.description, source)
+    if info is None:
+        raise NotOursError(
+            f"{source} was not made by vectorplug: its description says nothing of a model. Nothing was written; "
+            "store.backfill(field) gives its objects the vectors that they lack, or choose another name."
+        )
     wrong = [f"vector {name!r} {said}" for name in info.dims if (said := _misfit(config, name))]
-    wrong += [f"property {name!r} is missing" for name in {ID, CONTENT, PAYLOAD, PART} - _names(config)]
+    wrong += [f"property {name!r} is missing" for name in sorted({ID, CONTENT, PAYLOAD, PART} - _names(config))]
     if wrong:
         raise StoreError(
             f"{source} was changed since it was made: {'; '.join(wrong)}. Nothing was written; index into a new "
@@ -97,13 +88,12 @@ def info_of(config: CollectionConfig, *, tenant: str | None) -> CollectionInfo:
     return info
 
 
-def _vector(output: Output) -> dict[str, Any]:
-    index: Mapping[str, Any] = UNWALKED if output == "tokens" else {"distance": "dot", **BREADTH}
-    return {
-        "vectorizer": {"none": {}},
-        "vectorIndexType": "hnsw",
-        "vectorIndexConfig": dict(index),
-    }
+def is_walked(config: CollectionConfig) -> bool:
+    """Whether the tokens have an index that finds anything: Weaviate's MUVERA with more than two numbers."""
+    vector = (config.vector_config or {}).get("tokens")
+    multi: Any = getattr(vector.vector_index_config, "multi_vector", None) if vector else None
+    encoding = multi.encoding if multi is not None else None
+    return encoding is not None and 2**encoding.ksim * encoding.dprojections * encoding.repetitions > 2
 
 
 def _misfit(config: CollectionConfig, name: Output) -> str | None:
@@ -126,9 +116,9 @@ def _names(config: CollectionConfig) -> set[str]:
     return {prop.name for prop in config.properties}
 
 
-def _described(description: str | None) -> bool:
+def _is_ours(description: str) -> bool:
     try:
-        found = json.loads(description or "")
+        found = json.loads(description)
     except ValueError:
         return False
     return isinstance(found, dict) and "dims" in found

@@ -1,7 +1,7 @@
 """A Weaviate collection as a store of vectorplug."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Self, Unpack
 
 import weaviate
 from weaviate.classes.config import ConsistencyLevel
@@ -13,6 +13,7 @@ from vectorplug.search.store import Store
 from vectorplug.search.text_vectorizer import TextVectorizer
 from vectorplug_weaviate.collection import WeaviateCollection
 from vectorplug_weaviate.connection import Connection
+from vectorplug_weaviate.layout import Creation
 
 __all__ = ["WeaviateStore"]
 
@@ -22,10 +23,12 @@ class WeaviateStore(Store[FilterReturn]):
 
     Token vectors are ranked by exact MaxSim inside the server. A `filter` is a `weaviate.classes.query.Filter` over the
     payload's fields, which are properties of Weaviate's own types. With `tenant` the store is one tenant of a
-    collection that has tenants. A collection "docs" is Weaviate's "Docs".
+    collection that has tenants. `creation` says how a new collection is made: the fields of
+    `vectorplug_weaviate.layout.Creation`. A collection "docs" is Weaviate's "Docs".
 
     Raises ConfigurationError for another URL or name, StoreUnavailableError where no server answers, StoreError where
-    a collection of that name was not made by vectorplug or has been changed.
+    a collection of that name has been changed since vectorplug made it. One that vectorplug did not make can be given
+    vectors by `backfill`, and nothing else before.
     """
 
     def __init__(
@@ -33,13 +36,16 @@ class WeaviateStore(Store[FilterReturn]):
         url: str,
         collection: str = "docs",
         *,
+        api_key: str | None = None,
         tenant: str | None = None,
         consistency_level: ConsistencyLevel | None = None,
         vectorizer: TextVectorizer | None = None,
         mode: Mode | None = None,
         outputs: Sequence[Output] | None = None,
+        **creation: Unpack[Creation],
     ) -> None:
-        self._open(Connection.to(url), collection, tenant, consistency_level, vectorizer, mode, outputs)
+        connection = Connection.to(url, api_key)
+        self._open(connection, collection, creation, tenant, consistency_level, vectorizer, mode, outputs)
 
     @classmethod
     def from_client(
@@ -52,16 +58,34 @@ class WeaviateStore(Store[FilterReturn]):
         vectorizer: TextVectorizer | None = None,
         mode: Mode | None = None,
         outputs: Sequence[Output] | None = None,
+        **creation: Unpack[Creation],
     ) -> Self:
         """The same over a connected client: its authentication, TLS, headers and timeouts hold, and it stays open."""
+        connection = Connection(client, owned=False)
+        return cls.over(connection, collection, creation, tenant, consistency_level, vectorizer, mode, outputs)
+
+    @classmethod
+    def over(
+        cls,
+        connection: Connection,
+        collection: str,
+        creation: Creation,
+        tenant: str | None,
+        consistency_level: ConsistencyLevel | None,
+        vectorizer: TextVectorizer | None,
+        mode: Mode | None,
+        outputs: Sequence[Output] | None,
+    ) -> Self:
+        """The same over a connection, which is closed with the store."""
         store = cls.__new__(cls)
-        store._open(Connection(client, owned=False), collection, tenant, consistency_level, vectorizer, mode, outputs)
+        store._open(connection, collection, creation, tenant, consistency_level, vectorizer, mode, outputs)
         return store
 
     def _open(
         self,
         connection: Connection,
         collection: str,
+        creation: Creation,
         tenant: str | None,
         consistency_level: ConsistencyLevel | None,
         vectorizer: TextVectorizer | None,
@@ -69,7 +93,9 @@ class WeaviateStore(Store[FilterReturn]):
         outputs: Sequence[Output] | None,
     ) -> None:
         try:
-            database = WeaviateCollection(connection, collection, tenant=tenant, consistency_level=consistency_level)
+            database = WeaviateCollection(
+                connection, collection, creation, tenant=tenant, consistency_level=consistency_level
+            )
         except BaseException:
             connection.close()
             raise

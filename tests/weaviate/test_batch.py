@@ -16,6 +16,7 @@ from vectorplug.encoded import Encoded
 from vectorplug.multivectors import MultiVectors
 from vectorplug.search.hits import Rows, row_of
 
+NAMES = ("tokens", "fde", "dense")
 PAYLOADS: list[dict[str, Any]] = [
     {},
     {"text": "Zażółć\x00", "Year": 1999, "price": 3.5, "sold": True},
@@ -51,7 +52,7 @@ def by_the_client(given: Rows, tenant: str | None) -> list[batch_pb2.BatchObject
     ]
     objects = [
         _BatchObject(
-            collection="Docs", uuid=row.key, properties=payload.encode(row), tenant=tenant, vector=vectors,
+            collection="Docs", uuid=row.key, properties=payload.encode(row, NAMES), tenant=tenant, vector=vectors,
             references=None, index=i, retry_count=0,
         )
         for i, (row, vectors) in enumerate(zip(given.rows, lists, strict=True))

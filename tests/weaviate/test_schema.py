@@ -4,7 +4,8 @@ import json
 
 import pytest
 from vectorplug_weaviate.connection import Connection
-from vectorplug_weaviate.schema import class_name, definition
+from vectorplug_weaviate.layout import definition
+from vectorplug_weaviate.schema import class_name
 
 from vectorplug.errors import ConfigurationError, StoreUnavailableError
 from vectorplug.search import open_store
@@ -24,7 +25,7 @@ def test_names_that_weaviate_does_not_take(given: str) -> None:
 
 def test_the_definition_says_what_it_was_made_with() -> None:
     info = CollectionInfo(dims={"tokens": 128, "fde": 10_240}, mode="fde+rerank")
-    made = definition("Docs", info, tenants=True)
+    made = definition("Docs", info, {}, tenants=True)
     assert CollectionInfo.from_json(made["description"], "here") == info
     assert list(made["vectorConfig"]) == ["tokens", "fde"]
     assert made["vectorConfig"]["tokens"]["vectorIndexConfig"]["multivector"]["muvera"]["enabled"]
@@ -35,7 +36,7 @@ def test_the_definition_says_what_it_was_made_with() -> None:
 
 def test_longer_vectors_than_weaviate_takes_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="70,000 numbers, Weaviate takes at most 65,535"):
-        definition("Docs", CollectionInfo(dims={"fde": 70_000}, mode="fde"), tenants=False)
+        definition("Docs", CollectionInfo(dims={"fde": 70_000}, mode="fde"), {}, tenants=False)
 
 
 @pytest.mark.parametrize(

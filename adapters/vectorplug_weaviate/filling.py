@@ -1,0 +1,120 @@
+"""Vectors for objects that are there, while others go on writing to them.
+
+What an object has of ours is told by its property CONTENT: the hash of what its vectors were made from, and their
+names. An object that others write anew has none; one whose text they change has another text than its hash.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from vectorplug.encoded import Encoded, Output
+from vectorplug.multivectors import MultiVectors
+from vectorplug.search.backfill import Unfilled
+from vectorplug.search.hits import content_hash
+from vectorplug_weaviate.connection import GoneError
+from vectorplug_weaviate.mending import unindexed
+from vectorplug_weaviate.payload import NO_CONTENT, Content, decode, part_of, property_name, text_in
+from vectorplug_weaviate.place import Place
+from vectorplug_weaviate.properties import Properties
+from vectorplug_weaviate.schema import CONTENT, ID, PART, PAYLOAD
+
+__all__ = ["Filling"]
+
+# An object is a request of its own.
+REQUESTS_AT_ONCE = 8
+
+
+class Filling:
+    """The objects at a place and the vectors that they lack."""
+
+    def __init__(self, place: Place, properties: Properties) -> None:
+        self._place = place
+        self._properties = properties
+
+    def unfilled(self, field: str, outputs: Sequence[Output], dims: Mapping[Output, int]) -> Iterator[list[Unfilled]]:
+        """Pages of those objects that lack one of the vectors, or their place in an index, or whose text changed since.
+
+        `dims` are all vectors that the collection has by now.
+        """
+        self._properties.read()
+        there = {name: dims[name] for name in outputs if name in dims}
+        for page in self._place.pages(self._names(field)):
+            lost = unindexed(self._place, {key: Content.of(properties) for key, properties in page}, there)
+            lacking = [
+                Unfilled(key, decode(key, properties)[0], text_in(properties, field))
+                for key, properties in page
+                if key in lost or _lacks(properties, field, outputs)
+            ]
+            if lacking:
+                yield lacking
+
+    def fill(self, field: str, documents: Sequence[Unfilled], encoded: Encoded) -> None:
+        """Write the vectors of those objects whose text is still that of `documents`."""
+        before = self._read(field, documents)
+        same = [i for i, each in enumerate(documents) if text_in(before.get(each.key, {}), field) == each.text]
+
+        def write(i: int) -> None:
+            key = documents[i].key
+            properties = _ours(key, before[key], documents[i].text or "", encoded)
+            vectors = _vectors(encoded[i : i + 1])
+            # The vectors that it may have already, and not in the index: only others bring it there.
+            if Content.of(before[key]).vectors & vectors.keys():
+                self._patch(key, {CONTENT: NO_CONTENT}, _vectors(_turned(encoded[i : i + 1])))
+            self._patch(key, properties, vectors)
+
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE, "vectorplug-filling") as threads:
+            list(threads.map(write, same))
+        written = [documents[i] for i in same]
+        after = self._read(field, written)
+        for each in written:
+            # Changed between: what was written is not of the text that is there now, and must not look as if it were.
+            if each.key in after and not _same(before[each.key], after[each.key], field):
+                self._patch(each.key, {CONTENT: NO_CONTENT}, None)
+
+    def _read(self, field: str, documents: Sequence[Unfilled]) -> dict[str, dict[str, Any]]:
+        return dict(self._place.read([each.key for each in documents], self._names(field)))
+
+    def _names(self, field: str) -> list[str]:
+        return [name for name in (property_name(field), ID, CONTENT, PAYLOAD) if name in self._properties.types]
+
+    def _patch(self, key: str, properties: Mapping[str, Any], vectors: dict[str, Any] | None) -> None:
+        with suppress(GoneError):  # deleted meanwhile; Weaviate makes no object of a change
+            self._place.call("Writing", lambda: self._place.handle.data.update(key, properties, vector=vectors))
+
+
+def _lacks(properties: Mapping[str, Any], field: str, outputs: Sequence[Output]) -> bool:
+    content = Content.of(properties)
+    if not set(outputs) <= content.vectors:
+        return True
+    if properties.get(PAYLOAD) is not None:  # written by `add`, whose payload nobody else changes
+        return False
+    return content.hash != content_hash(text_in(properties, field) or "", {})
+
+
+def _ours(key: str, before: Mapping[str, Any], text: str, encoded: Encoded) -> dict[str, Any]:
+    """Our properties of an object that gets these vectors. Of another text's vectors it keeps none in the list."""
+    content, made_of = Content.of(before), content_hash(text, {})
+    new = frozenset(name for name, _ in encoded.vectors())
+    if before.get(PAYLOAD) is not None:
+        made_of = content.hash
+    held = content.vectors if content.hash == made_of else frozenset()
+    return {CONTENT: str(Content(made_of, held | new)), PART: part_of(key)}
+
+
+def _same(before: Mapping[str, Any], after: Mapping[str, Any], field: str) -> bool:
+    return before.get(PAYLOAD) == after.get(PAYLOAD) and text_in(before, field) == text_in(after, field)
+
+
+def _vectors(encoded: Encoded) -> dict[str, Any]:
+    """Of one text, as lists: the client makes lists of an array's rows one by one."""
+    return {name: part.astype("float32")[0].tolist() for name, part in encoded.vectors()}
+
+
+def _turned(encoded: Encoded) -> Encoded:
+    """The same vectors, the other way round."""
+    turned: dict[str, Any] = {}
+    for name, part in encoded.vectors():
+        turned[name] = MultiVectors(-part.astype("float32").values, part.offsets) if name == "tokens" else -part
+    return Encoded(**turned)

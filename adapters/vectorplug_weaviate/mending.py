@@ -1,0 +1,54 @@
+"""Objects that Weaviate stored and did not index, so that no search finds them: who wrote them was cut off in between.
+
+Weaviate stores an object first and indexes its vectors then. Where the request or the server ends in between, the same
+object written again changes nothing, and is never indexed: it has to be deleted first, or to get other vectors.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from weaviate.classes.query import Filter
+
+from vectorplug.encoded import Output
+from vectorplug_weaviate.payload import Content
+from vectorplug_weaviate.place import Place, in_parts
+
+__all__ = ["unindexed"]
+
+
+def unindexed(place: Place, contents: Mapping[str, Content], dims: Mapping[Output, int]) -> set[str]:
+    """Those of the keys that lack in the index of one of the vectors that they have, as their `contents` say.
+
+    None where the server indexes in the background and is not done: it cannot be told then.
+    """
+    lacking: set[str] = set()
+    for name, dim in dims.items():
+        holders = [key for key, content in contents.items() if name in content.vectors]
+        lacking |= set(holders) - _indexed(place, name, dim, holders)
+    return set() if lacking and _queued(place) else lacking
+
+
+def _indexed(place: Place, name: Output, dim: int, keys: Sequence[str]) -> set[str]:
+    """Those that a search for any vector finds among the keys."""
+    vector: npt.NDArray[np.float32] = np.ones((1, dim) if name == "tokens" else dim, np.float32)
+    found: set[str] = set()
+    for some in in_parts(keys):
+        reply = place.call(
+            "Reading",
+            lambda some=some: place.handle.query.near_vector(
+                vector,
+                target_vector=name,
+                limit=len(some),
+                filters=Filter.by_id().contains_any(some),
+                return_properties=[],
+            ),
+        )
+        found |= {str(each.uuid) for each in reply.objects}
+    return found
+
+
+def _queued(place: Place) -> bool:
+    """Whether vectors wait to be indexed."""
+    nodes = place.call("Reading", lambda: place.connection.client.cluster.nodes(place.name, output="verbose"))
+    return any(shard.vector_queue_length for node in nodes for shard in node.shards or ())
