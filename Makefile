@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: demo test lint bench bench-models bench-serving clean
+.PHONY: demo test lint bench bench-models bench-serving bench-databases kills clean
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -38,6 +38,17 @@ bench-models: $(VENV)/installed
 
 bench-serving: $(VENV)/installed
 	$(RUN)/python -m benchmarks.serving 120
+
+# Real servers: the programs `qdrant` and `weaviate` have to be on PATH.
+bench-databases: $(VENV)/installed
+	$(RUN)/python -m benchmarks.databases $(FOLDER)
+	$(RUN)/python -m benchmarks.qdrant_ingest
+	$(RUN)/python -m benchmarks.weaviate_ingest
+	$(RUN)/python -m benchmarks.search_growth
+	$(RUN)/python -m benchmarks.streaming
+
+kills: $(VENV)/installed
+	$(RUN)/python -m benchmarks.kills
 
 clean:
 	rm -rf $(VENV) .demo

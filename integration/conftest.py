@@ -1,8 +1,11 @@
 """What the store suite needs: two tiny models, and the folders from which the tests import."""
 
 import sys
+import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +16,8 @@ import checkpoints
 from corpus import FDE
 from qdrant_server import RunningQdrant, qdrant_server
 from serving import Running, serving
+from store_suite import OpenStore
+from weaviate_server import WeaviateServer, weaviate_server
 
 from vectorplug.vectorizer import Vectorizer
 
@@ -54,3 +59,32 @@ def inferring_qdrant(server: Running, tmp_path_factory: pytest.TempPathFactory) 
     """A real Qdrant that asks our server for the vectors of texts."""
     with qdrant_server(tmp_path_factory.mktemp("qdrant"), inference=f"{server.url}/infer") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def weaviate_under_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WeaviateServer]:
+    """A real Weaviate for the tests of its store."""
+    with weaviate_server(tmp_path_factory.mktemp("weaviate"), {}) as running:
+        yield running
+
+
+@pytest.fixture
+def prefix(weaviate_under_test: WeaviateServer) -> Iterator[str]:
+    """Of this test's collections in Weaviate, which are gone after it."""
+    prefix = f"T{uuid.uuid4().hex[:8]}_"
+    yield prefix
+    with weaviate_under_test.connect() as client:
+        client.collections.delete([name for name in client.collections.list_all() if name.startswith(prefix)])
+
+
+@pytest.fixture
+def open_weaviate(weaviate_under_test: WeaviateServer, prefix: str) -> Iterator[OpenStore]:
+    """Opens stores by their URL; they are closed after the test."""
+    from vectorplug_weaviate import WeaviateStore
+
+    with ExitStack() as opened:
+
+        def open_store(collection: str = "docs", **options: Any) -> WeaviateStore:
+            return opened.enter_context(WeaviateStore(weaviate_under_test.store_url, prefix + collection, **options))
+
+        yield open_store

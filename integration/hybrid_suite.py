@@ -1,6 +1,6 @@
 """What a database that finds by words, too, must do. Subclass it beside `store_suite`, with the same fixtures."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -19,14 +19,17 @@ HYBRID = ("hybrid", "hybrid+rerank")
 
 
 class HybridSuite:
+    within: ClassVar[int] = 3
+    """As many hits hold one that its words alone have found."""
+
     @pytest.mark.parametrize("mode", HYBRID)
     def test_words_find_what_the_vectors_do_not(self, open_store_under_test: OpenStore, mode: Any) -> None:
         store = open_store_under_test(vectorizer=VECTORIZER, mode=mode)
         store.add(TEXTS, ids=range(len(TEXTS)), payloads=[{"group": i % 3} for i in range(len(TEXTS))])
         by_vectors = VECTORIZER.encode_query(["sea salt zanzibar"], outputs=("tokens", "fde"), show_progress_bar=False)
-        alone = store.search_encoded(by_vectors, limit=3, candidates=3, mode="fde")
+        alone = store.search_encoded(by_vectors, limit=self.within, candidates=self.within, mode="fde")
         assert ODD not in [hit.id for hit in alone]
-        hits = store.search("sea salt zanzibar", limit=3, candidates=3)
+        hits = store.search("sea salt zanzibar", limit=self.within, candidates=self.within)
         assert ODD in [hit.id for hit in hits]
         assert 0 in [hit.id for hit in hits]  # "sea salt", which both ways find
         assert [hit.payload["text"] for hit in hits] == [TEXTS[hit.id] for hit in hits if isinstance(hit.id, int)]
@@ -56,24 +59,25 @@ class HybridSuite:
     def test_explained(self, open_store_under_test: OpenStore) -> None:
         store = open_store_under_test(vectorizer=VECTORIZER, mode="hybrid+rerank")
         store.add(TEXTS, ids=range(len(TEXTS)))
-        hits = store.search("sea salt zanzibar", limit=3, candidates=5, explain=True)
+        # More than two would not always be the same: ranks of two lists tie in the fusion.
+        hits = store.search("sea salt zanzibar", limit=2, candidates=5, explain=True)
         assert [stage.name for stage in hits.stages] == ["encode", "fde+words", "rerank"]
         candidates = [found for found, _ in hits.stages[1].candidates]
         assert len(candidates) == 5
         assert ODD in candidates
-        assert_same(hits, store.search("sea salt zanzibar", limit=3, candidates=5))
+        assert_same(hits, store.search("sea salt zanzibar", limit=2, candidates=5))
 
     def test_the_vector_modes_work_beside_it(self, open_store_under_test: OpenStore) -> None:
         store = open_store_under_test(vectorizer=VECTORIZER, mode="hybrid+rerank")
         store.add(TEXTS, ids=range(len(TEXTS)))
-        by_fde = store.search("sea salt", limit=5, mode="fde+rerank")
-        assert_same(by_fde, store.search("sea salt", limit=5, mode="native"))
+        by_fde = store.search("sea salt", limit=2, mode="fde+rerank")  # the third and the fourth score the same
+        assert_same(by_fde, store.search("sea salt", limit=2, mode="native"))
 
     def test_changed_texts_are_found_by_their_new_words(self, open_store_under_test: OpenStore) -> None:
         store = open_store_under_test(vectorizer=VECTORIZER, mode="hybrid")
         store.add(TEXTS, ids=range(len(TEXTS)))
         store.add(["bread flour oven yeast", "timbuktu bread"], ids=[ODD, 1])
-        found = [hit.payload["text"] for hit in store.search("timbuktu zanzibar sea salt", limit=3, candidates=3)]
+        found = [hit.payload["text"] for hit in store.search("timbuktu zanzibar", limit=3, candidates=3)]
         assert "timbuktu bread" in found
         assert "zanzibar bread flour oven" not in found
 

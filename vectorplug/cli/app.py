@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from vectorplug import __version__
+from vectorplug.cli.backfill import backfill
 from vectorplug.cli.demo import demo
 from vectorplug.cli.doctor import doctor
 from vectorplug.cli.evaluate import evaluate
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(index)
 app.command()(search)
+app.command()(backfill)
 app.command("eval")(evaluate)
 app.command()(serve)
 app.command()(demo)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vectorplug.cli.console import notes, print_json, results
-from vectorplug.cli.options import Collection, Json, Model, Store, make_vectorizer
+from vectorplug.cli.options import Collection, Json, Model, Store, StoredMode, make_vectorizer
 from vectorplug.errors import InputError
 from vectorplug.settings import settings
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vectorplug.evaluation.corpus import BrokenLine, Document
     from vectorplug.search import Store as AnyStore
 
-__all__ = ["index"]
+__all__ = ["NAMED", "index", "open_or_make"]
 
 NAMED = 10
 """How many refused documents and broken lines are named; the rest are counted."""
@@ -27,9 +27,7 @@ def index(
     store: Store = None,
     collection: Collection = None,
     model: Model = None,
-    mode: Annotated[
-        str | None, typer.Option(help="native, fde, fde+rerank (the default), dense or dense+rerank.")
-    ] = None,
+    mode: StoredMode = None,
     as_json: Json = False,
 ) -> None:
     """Encode the texts of files and write them into a collection."""
@@ -37,7 +35,7 @@ def index(
 
     store, collection = store or settings().store, collection or settings().collection
     broken: list[BrokenLine] = []
-    with _open(store, collection, model, mode) as opened:
+    with open_or_make(store, collection, model, mode) as opened:
         documents = read_corpus(paths, on_broken=broken.append)
         report = opened.add(*_columns(documents))
         total = opened.count()
@@ -68,7 +66,7 @@ def index(
     )
 
 
-def _open(url: str, collection: str, model: str | None, mode: str | None) -> "AnyStore[Any]":
+def open_or_make(url: str, collection: str, model: str | None, mode: str | None) -> "AnyStore[Any]":
     """The collection with the model that it was made with; a new one with the named or the default model."""
     from vectorplug.search import open_store
 

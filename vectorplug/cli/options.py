@@ -10,14 +10,15 @@ from vectorplug.settings import settings
 if TYPE_CHECKING:
     from vectorplug.vectorizer import Vectorizer
 
-__all__ = ["Collection", "Json", "Model", "Store", "make_vectorizer"]
+__all__ = ["Collection", "Json", "Model", "Store", "StoredMode", "make_vectorizer"]
 
 # Their defaults are those of `Settings`, read when a command runs.
 Store = Annotated[
     str | None,
     typer.Option(
         "--store",
-        help="edge:FOLDER, an embedded Qdrant on this machine; qdrant+http://HOST:6333, a server (VECTORPLUG_STORE).",
+        help="edge:FOLDER, an embedded Qdrant on this machine; qdrant+http://HOST:6333 or weaviate+http://HOST:8080, "
+        "a server (VECTORPLUG_STORE); its key is VECTORPLUG_STORE_API_KEY.",
     ),
 ]
 Collection = Annotated[str | None, typer.Option("--collection", help="Name in the store (VECTORPLUG_COLLECTION).")]
@@ -26,6 +27,10 @@ Model = Annotated[
     typer.Option(
         "--model", help="Short name, hub id, folder or package:NAME; see `vectorplug models` (VECTORPLUG_MODEL)."
     ),
+]
+StoredMode = Annotated[
+    str | None,
+    typer.Option("--mode", help="native, fde, fde+rerank (the default), dense, dense+rerank, hybrid, hybrid+rerank."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 

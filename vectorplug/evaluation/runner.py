@@ -17,6 +17,7 @@ from vectorplug.evaluation.exact import ExactTop
 from vectorplug.evaluation.metrics import Judge, overlap
 from vectorplug.evaluation.results import Evaluation, ModeResult, Times
 from vectorplug.search import MODES, VECTOR_MODES, Mode, Store, open_store
+from vectorplug.search.ingest import TEXT
 from vectorplug.search.modes import plan_of
 from vectorplug.search.text_vectorizer import TextVectorizer
 
@@ -62,13 +63,15 @@ def evaluate(
     assert queries.tokens is not None
     exact = ExactTop(queries.tokens, COMPARED)
     name = f"eval-{collection.name}"
-    with open_store(store_url, collection=name, vectorizer=vectorizer, mode=checked[0], outputs=stored) as store:
+    # Only a collection that was made for a mode with words keeps an index of them.
+    first = next((mode for mode in checked if plan_of(mode).words), checked[0])
+    with open_store(store_url, collection=name, vectorizer=vectorizer, mode=first, outputs=stored) as store:
         ingest = _add_documents(collection, vectorizer, store, outputs, exact, hidden)
         results = {}
         for mode in checked:
             plan = plan_of(mode)
             ranked = None if plan.rerank is None else candidates
-            found, seconds = _search_all(store, queries, mode, ranked, hidden)
+            found, seconds = _search_all(store, queries, list(collection.queries.values()), mode, ranked, hidden)
             ndcg, recall = judge.ndcg_and_recall(dict(zip(collection.queries, found, strict=True)))
             results[mode] = ModeResult(
                 ndcg_at_10=ndcg,
@@ -161,7 +164,9 @@ def _add_documents(
                 ingest.bytes[kind] += vectors.nbytes
             if encoded.truncated is not None:
                 ingest.truncated += int((encoded.truncated > 0).sum())
-            store.add_encoded(encoded, ids=ids).raise_failed()
+            # Words are found in the payload's text; without such a mode it is left out, so that nothing indexes it.
+            payloads = [{TEXT: document.text} for document in chunk] if plan_of(store.mode).words else None
+            store.add_encoded(encoded, ids=ids, payloads=payloads).raise_failed()
             bar.update(len(chunk))
     if store.count() != total:
         raise StoreError(
@@ -184,17 +189,17 @@ def _encode_documents(
 
 
 def _search_all(
-    store: Store[Any], queries: Encoded, mode: Mode, candidates: int | None, hidden: bool | None
+    store: Store[Any], queries: Encoded, texts: Sequence[str], mode: Mode, candidates: int | None, hidden: bool | None
 ) -> tuple[list[list[str]], list[float]]:
     """The ids found for each query, best first, and the seconds of each search."""
     # Exactly `candidates` are ranked: a store asked for more hits would rank more.
     limit = RANKED if candidates is None else min(RANKED, candidates)
-    store.search_encoded(queries[:1], limit=limit, candidates=candidates, mode=mode)
+    store.search_encoded(queries[:1], text=texts[0], limit=limit, candidates=candidates, mode=mode)
     found, seconds = [], []
-    for i in tqdm(range(len(queries)), desc=f"Searching ({mode})", unit="query", disable=hidden):
+    for i, text in enumerate(tqdm(texts, desc=f"Searching ({mode})", unit="query", disable=hidden)):
         query = queries[i : i + 1]
         start = time.perf_counter()
-        hits = store.search_encoded(query, limit=limit, candidates=candidates, mode=mode)
+        hits = store.search_encoded(query, text=text, limit=limit, candidates=candidates, mode=mode)
         seconds.append(time.perf_counter() - start)
         found.append([str(hit.id) for hit in hits])
     return found, seconds

@@ -150,4 +150,5 @@ class AsyncStore(Generic[Filter]):
         await self.close()
 
     async def _run(self, call: Callable[[], T]) -> T:
+        self._store._check_not_closed()  # whose threads take no more work
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)

@@ -86,7 +86,7 @@ class CollectionInfo(BaseModel):
         plan = plan_of(mode)
         missing = [
             *(name for name in plan.outputs if name not in self.dims),
-            *(["words"] if plan.words > self.words else []),
+            *(["the words of the text"] if plan.words > self.words else []),
         ]
         if missing:
             raise ConfigurationError(

@@ -165,6 +165,8 @@ class Store(Generic[Filter]):
         """
         self._check_not_closed()
         asked = tuple(outputs or self._outputs)
+        if unknown := [name for name in asked if name not in OUTPUTS]:
+            raise ConfigurationError(f"output {unknown[0]!r} is not one of {', '.join(OUTPUTS)}.")
         dims = self.vectorizer.dims
         if missing := [name for name in asked if name not in dims]:
             raise ConfigurationError(f"outputs ask for {', '.join(missing)}, the vectorizer gives {', '.join(dims)}.")
