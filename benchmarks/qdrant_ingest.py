@@ -79,7 +79,7 @@ class Ways:
         self.grpc.upload_collection(name, vectors, payloads, ids=self.keys, batch_size=AT_ONCE, wait=True)
 
     def by_store(self, name: str) -> None:
-        with QdrantStore(self.url, name) as store:
+        with QdrantStore.from_client(self.grpc, name) as store:
             store.add_encoded(self.encoded, ids=self.keys, payloads=[{"n": i} for i in range(self.count)])
 
     def made_by_store(self) -> str:
