@@ -1,5 +1,8 @@
 """A collection on a Qdrant server that somebody else made gets vectors, beside those who go on writing to it."""
 
+import os
+import re
+import shlex
 import subprocess
 import sys
 import uuid
@@ -23,6 +26,7 @@ from vectorplug.errors import InputError, StoreError
 from vectorplug.search.backfill import Unfilled
 
 BODY = "body"
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -345,3 +349,27 @@ def test_a_killed_backfill_is_completed_by_the_same_call(
     configs = [client.get_collection(each._name).config for each in (disturbed, undisturbed)]
     assert configs[0] == configs[1]
     assert disturbed.read() == before
+
+
+def test_the_commands_of_the_readme(url: str, prefix: str, client: QdrantClient) -> None:
+    name = f"{prefix}-articles"
+    client.create_collection(name, {"theirs": models.VectorParams(size=2, distance=models.Distance.COSINE)})
+    texts = ["The sea is salt.", "A ship floats on the sea.", "Bread and flour."]
+    points = [
+        models.PointStruct(id=i, vector={"theirs": [1, i]}, payload={"body": text}) for i, text in enumerate(texts)
+    ]
+    client.upsert(name, points, wait=True)
+    commands = [line for line in README.splitlines() if re.match("vectorplug .*--collection articles", line)]
+    assert [line.split()[1] for line in commands] == ["backfill", "backfill", "search"]
+    shown = []
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "VECTORPLUG_MODEL": "minilm"}
+    for line in commands:
+        command = line.replace("http://localhost:6333", url).replace("articles", name)
+        arguments = [sys.executable, "-m", "vectorplug.cli", *shlex.split(command)[1:]]
+        outcome = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False, timeout=300)
+        assert outcome.returncode == 0, outcome.stderr
+        shown.append(outcome.stdout)
+    assert "3 documents lack vectors" in shown[0]
+    assert "3 of 3 documents filled" in shown[1]
+    assert shown[2].splitlines()[0].split()[:2] == ["1.", "1"]
+    assert [line.split()[0] for line in shown[2].splitlines()[-3:]] == ["encode", "fde", "rerank"]

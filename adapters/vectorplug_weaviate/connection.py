@@ -17,6 +17,7 @@ from weaviate.exceptions import (
     UnexpectedStatusCodeError,
     WeaviateBaseError,
     WeaviateConnectionError,
+    WeaviateQueryError,
     WeaviateRetryError,
     WeaviateTimeoutError,
 )
@@ -183,7 +184,7 @@ class Connection:
                 f"{doing} failed: {where} is full: {said}. Give it more memory, or load more slowly. What was added is "
                 "safe: the same add goes on where it stopped."
             )
-        if _transient(error) or isinstance(error.__context__, WeaviateRetryError):
+        if _transient(error):
             return StoreUnavailableError(
                 f"{doing} failed: {where} does not answer: {said}. Check that it runs and that both ports are right "
                 "(?grpc_port=...). What was added is safe: the same add goes on where it stopped."
@@ -226,6 +227,9 @@ def _transient(error: Exception) -> bool:
         # A message that is too large has that code, too, and is as large the next time.
         full = error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" not in (error.details() or "")
         return full or error.code() in TRANSIENT_CODES
+    if isinstance(error, WeaviateQueryError) and isinstance(error.__context__, grpc.RpcError | WeaviateRetryError):
+        # The client's own error for a gRPC call, after four attempts of its own or after one.
+        return isinstance(error.__context__, WeaviateRetryError) or _transient(error.__context__)
     if isinstance(error, UnexpectedStatusCodeError):
         return error.status_code in TRANSIENT_STATUSES or OVERLOADED in str(error)
     return isinstance(

@@ -5,6 +5,17 @@ import typer
 from vectorplug.cli.app import app
 
 PROMISED = {
+    "backfill": [
+        "--collection",
+        "--dry-run",
+        "--field",
+        "--help",
+        "--json",
+        "--mode",
+        "--model",
+        "--outputs",
+        "--store",
+    ],
     "demo": ["--folder", "--help", "--model"],
     "doctor": ["--help", "--json"],
     "eval": ["--candidates", "--help", "--json", "--model", "--modes", "--store", "folder"],
@@ -12,7 +23,17 @@ PROMISED = {
     "models list": ["--help", "--json"],
     "models pull": ["--help", "name"],
     "models show": ["--help", "--json", "name"],
-    "search": ["--candidates", "--collection", "--help", "--json", "--limit", "--mode", "--store", "question"],
+    "search": [
+        "--candidates",
+        "--collection",
+        "--explain",
+        "--help",
+        "--json",
+        "--limit",
+        "--mode",
+        "--store",
+        "question",
+    ],
     "serve": [
         "--allow-models",
         "--api-key",
