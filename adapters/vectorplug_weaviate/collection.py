@@ -1,5 +1,6 @@
 """One collection of a Weaviate server, or one tenant of it, as a store asks for it."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -10,7 +11,7 @@ from weaviate.classes.query import Filter, FilterReturn
 from weaviate.proto.v1 import base_pb2
 
 from vectorplug.encoded import Encoded, Output
-from vectorplug.errors import PartialFailureError, StoreUnavailableError
+from vectorplug.errors import PartialFailureError, StoreError, StoreUnavailableError
 from vectorplug.multivectors import MultiVectors
 from vectorplug.search.backfill import Unfilled
 from vectorplug.search.database import Database
@@ -22,7 +23,7 @@ from vectorplug_weaviate.batch import FRAME_BYTES, largest, messages, objects_of
 from vectorplug_weaviate.connection import Connection
 from vectorplug_weaviate.filling import Filling
 from vectorplug_weaviate.layout import Creation, check_creation, definition, extended, lacking_properties
-from vectorplug_weaviate.mending import unindexed
+from vectorplug_weaviate.mending import mend, unindexed
 from vectorplug_weaviate.place import Place, in_parts
 from vectorplug_weaviate.properties import Properties
 from vectorplug_weaviate.schema import CONTENT, ID, PAYLOAD, class_name, info_of
@@ -30,6 +31,8 @@ from vectorplug_weaviate.searching import Searching
 
 __all__ = ["WeaviateCollection"]
 
+# Documents whose place in the index a server that is killed may lose: some hundred, those of the last messages.
+LAST_WRITTEN = 4096
 LEVELS = {
     ConsistencyLevel.ONE: base_pb2.CONSISTENCY_LEVEL_ONE,
     ConsistencyLevel.QUORUM: base_pb2.CONSISTENCY_LEVEL_QUORUM,
@@ -56,6 +59,8 @@ class WeaviateCollection(Database[FilterReturn]):
         self._connection = connection
         self._creation = creation
         self._dims: Mapping[Output, int] = {}
+        self._written: deque[str] = deque(maxlen=LAST_WRITTEN)
+        self._repeated = 0
         self._level = None if consistency_level is None else LEVELS[consistency_level]
         self._place = Place(connection, class_name(collection), tenant=tenant, consistency_level=consistency_level)
         self._properties = Properties(self._place)
@@ -74,9 +79,18 @@ class WeaviateCollection(Database[FilterReturn]):
         """Make the collection; its description is `info`."""
         name = self._place.name
         schema = definition(name, info, self._creation, tenants=self._place.tenant is not None)
-        if self._place.exists():
-            raise StoreUnavailableError(f"collection {name!r} was made by another store just now: open it again.")
-        self._place.call("Making", lambda: self._connection.client.collections.create_from_dict(schema))
+        try:
+            self._place.call("Making", lambda: self._connection.client.collections.create_from_dict(schema))
+        except StoreUnavailableError:
+            raise
+        except StoreError:
+            # An attempt whose answer was lost, or another store, may have made it.
+            if not self._place.exists():
+                raise
+            if info_of(self._properties.read(), tenant=self._place.tenant) != info:
+                raise StoreUnavailableError(
+                    f"collection {name!r} was made by another store just now: open it again."
+                ) from None
         self._is(info)
         self._properties.read()
 
@@ -109,6 +123,7 @@ class WeaviateCollection(Database[FilterReturn]):
             errors = self._connection.batch_objects(message, before_repeating=partial(self.delete, keys))
             failed += [(rows.rows[position + i].id, reason) for i, reason in errors.items()]
             position += count
+            self._written.extend(keys)
         if failed:
             raise PartialFailureError(
                 f"Weaviate refused {len(failed)} of {position} documents, the others are in; the first: "
@@ -137,7 +152,11 @@ class WeaviateCollection(Database[FilterReturn]):
         return {key: payload.decode(key, properties)[1] for key, properties in self._place.read(keys, names)}
 
     def finish(self) -> None:
-        """Weaviate syncs and indexes by itself."""
+        """Weaviate syncs and indexes by itself; what a server that was away has lost meanwhile is indexed again."""
+        if self._connection.repeated > self._repeated:
+            for keys in in_parts(list(self._written)):
+                mend(self._place, self._unindexed(keys))
+            self._repeated = self._connection.repeated
 
     def search(
         self, question: Question, plan: Plan, limit: int, filter: FilterReturn | None, candidates: int

@@ -42,6 +42,8 @@ OVERLOADED = "not enough memory"
 NOT_FOUND = 404
 # gRPC by itself waits up to two minutes before it tries a server again that was away.
 CHANNEL = [("grpc.max_reconnect_backoff_ms", 2000)]
+# What a server says of every collection that it has not opened yet since it was started.
+STARTING = "non-existing index"
 BATCH_OBJECTS = "/weaviate.v1.Weaviate/BatchObjects"
 DEFAULT_MESSAGE_BYTES = 104_858_000
 
@@ -77,6 +79,7 @@ class Connection:
             raise ConfigurationError("client is not connected: call client.connect() first.")
         # Both clients have the same methods; one's answers are awaited by `_ask`.
         self.client: Any = client
+        self.repeated = 0  # calls that were not answered at first
         self._owned = owned
         self._ask: Any = call_directly if loop is None else calls_on(loop)
         # The client has no public way to send a message that was built already.
@@ -138,6 +141,7 @@ class Connection:
             for attempt in stamina.retry_context(
                 on=_transient, attempts=None, timeout=PATIENCE, wait_max=LONGEST_WAIT, wait_jitter=1.0
             ):
+                self.repeated += attempt.num > 1
                 with attempt:
                     return function()
         except (WeaviateBaseError, grpc.RpcError, httpx.HTTPError, OverloadedServerError) as error:
@@ -227,6 +231,8 @@ def _transient(error: Exception) -> bool:
         # A message that is too large has that code, too, and is as large the next time.
         full = error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" not in (error.details() or "")
         return full or error.code() in TRANSIENT_CODES
+    if isinstance(error, WeaviateQueryError) and STARTING in str(error):
+        return True
     if isinstance(error, WeaviateQueryError) and isinstance(error.__context__, grpc.RpcError | WeaviateRetryError):
         # The client's own error for a gRPC call, after four attempts of its own or after one.
         return isinstance(error.__context__, WeaviateRetryError) or _transient(error.__context__)

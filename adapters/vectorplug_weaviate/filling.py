@@ -6,15 +6,12 @@ names. An object that others write anew has none; one whose text they change has
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 
 from vectorplug.encoded import Encoded, Output
-from vectorplug.multivectors import MultiVectors
 from vectorplug.search.backfill import Unfilled
 from vectorplug.search.hits import content_hash
-from vectorplug_weaviate.connection import GoneError
-from vectorplug_weaviate.mending import unindexed
+from vectorplug_weaviate.mending import turned, unindexed, update
 from vectorplug_weaviate.payload import NO_CONTENT, Content, decode, part_of, property_name, text_in
 from vectorplug_weaviate.place import Place
 from vectorplug_weaviate.properties import Properties
@@ -61,8 +58,8 @@ class Filling:
             vectors = _vectors(encoded[i : i + 1])
             # The vectors that it may have already, and not in the index: only others bring it there.
             if Content.of(before[key]).vectors & vectors.keys():
-                self._patch(key, {CONTENT: NO_CONTENT}, _vectors(_turned(encoded[i : i + 1])))
-            self._patch(key, properties, vectors)
+                update(self._place, key, {CONTENT: NO_CONTENT}, turned(vectors))
+            update(self._place, key, properties, vectors)
 
         with ThreadPoolExecutor(REQUESTS_AT_ONCE, "vectorplug-filling") as threads:
             list(threads.map(write, same))
@@ -71,17 +68,13 @@ class Filling:
         for each in written:
             # Changed between: what was written is not of the text that is there now, and must not look as if it were.
             if each.key in after and not _same(before[each.key], after[each.key], field):
-                self._patch(each.key, {CONTENT: NO_CONTENT}, None)
+                update(self._place, each.key, {CONTENT: NO_CONTENT}, None)
 
     def _read(self, field: str, documents: Sequence[Unfilled]) -> dict[str, dict[str, Any]]:
         return dict(self._place.read([each.key for each in documents], self._names(field)))
 
     def _names(self, field: str) -> list[str]:
         return [name for name in (property_name(field), ID, CONTENT, PAYLOAD) if name in self._properties.types]
-
-    def _patch(self, key: str, properties: Mapping[str, Any], vectors: dict[str, Any] | None) -> None:
-        with suppress(GoneError):  # deleted meanwhile; Weaviate makes no object of a change
-            self._place.call("Writing", lambda: self._place.handle.data.update(key, properties, vector=vectors))
 
 
 def _lacks(properties: Mapping[str, Any], field: str, outputs: Sequence[Output]) -> bool:
@@ -110,11 +103,3 @@ def _same(before: Mapping[str, Any], after: Mapping[str, Any], field: str) -> bo
 def _vectors(encoded: Encoded) -> dict[str, Any]:
     """Of one text, as lists: the client makes lists of an array's rows one by one."""
     return {name: part.astype("float32")[0].tolist() for name, part in encoded.vectors()}
-
-
-def _turned(encoded: Encoded) -> Encoded:
-    """The same vectors, the other way round."""
-    turned: dict[str, Any] = {}
-    for name, part in encoded.vectors():
-        turned[name] = MultiVectors(-part.astype("float32").values, part.offsets) if name == "tokens" else -part
-    return Encoded(**turned)

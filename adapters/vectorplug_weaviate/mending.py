@@ -2,19 +2,24 @@
 
 Weaviate stores an object first and indexes its vectors then. Where the request or the server ends in between, the same
 object written again changes nothing, and is never indexed: it has to be deleted first, or to get other vectors.
+A server that is killed also loses what it had put into its indexes last, of writes that it had confirmed.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from weaviate.classes.query import Filter
 
-from vectorplug.encoded import Output
-from vectorplug_weaviate.payload import Content
+from vectorplug.encoded import OUTPUTS, Output
+from vectorplug_weaviate.connection import GoneError
+from vectorplug_weaviate.payload import NO_CONTENT, Content
 from vectorplug_weaviate.place import Place, in_parts
+from vectorplug_weaviate.schema import CONTENT
 
-__all__ = ["unindexed"]
+__all__ = ["mend", "turned", "unindexed", "update"]
 
 
 def unindexed(place: Place, contents: Mapping[str, Content], dims: Mapping[Output, int]) -> set[str]:
@@ -27,6 +32,34 @@ def unindexed(place: Place, contents: Mapping[str, Content], dims: Mapping[Outpu
         holders = [key for key, content in contents.items() if name in content.vectors]
         lacking |= set(holders) - _indexed(place, name, dim, holders)
     return set() if lacking and _queued(place) else lacking
+
+
+def mend(place: Place, keys: Sequence[str]) -> None:
+    """Have the objects indexed, by the vectors that they have; all else of them stays."""
+    for some in in_parts(keys):
+        wanted = Filter.by_id().contains_any(some)
+        reply = place.call(
+            "Reading",
+            lambda wanted=wanted, some=some: place.handle.query.fetch_objects(
+                filters=wanted, limit=len(some), include_vector=True, return_properties=[CONTENT]
+            ),
+        )
+        for each in reply.objects:
+            ours = {name: vector for name, vector in each.vector.items() if name in OUTPUTS}
+            # Whoever is cut off in between leaves an object without content: the next `add` writes it anew.
+            update(place, str(each.uuid), {CONTENT: NO_CONTENT}, turned(ours))
+            update(place, str(each.uuid), {CONTENT: str(each.properties[CONTENT])}, ours)
+
+
+def update(place: Place, key: str, properties: Mapping[str, Any], vectors: Mapping[str, Any] | None) -> None:
+    """Change an object's properties and vectors, those that are named; one that is gone is left alone."""
+    with suppress(GoneError):  # Weaviate makes no object of a change
+        place.call("Writing", lambda: place.handle.data.update(key, properties, vector=vectors))
+
+
+def turned(vectors: Mapping[str, Any]) -> dict[str, Any]:
+    """The same vectors, the other way round."""
+    return {name: (-np.asarray(vector, np.float32)).tolist() for name, vector in vectors.items()}
 
 
 def _indexed(place: Place, name: Output, dim: int, keys: Sequence[str]) -> set[str]:
