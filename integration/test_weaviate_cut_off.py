@@ -106,6 +106,22 @@ def test_a_batch_that_is_repeated_is_whole(open_weaviate: OpenStore, monkeypatch
     assert {row.id for row in rows} <= found_by(store, "fde", encoded)
 
 
+def test_what_was_written_is_looked_for_at_the_end_of_an_add(open_weaviate: OpenStore) -> None:
+    store: Any = open_weaviate(mode="fde+rerank")
+    rows, encoded = documents(0)
+    store.add_encoded(encoded, ids=[row.id for row in rows])
+    rows, encoded = cut_off_write(store)
+    keys = [row.key for row in rows]
+    there = [key for key, _ in store._database._place.read(keys, [CONTENT])]
+    before = store._database.contents(there) | dict.fromkeys(lost(store, keys), rows[0].content)
+    # As if the server had confirmed them, and lost their places in the index after that.
+    store._database._written.extend(keys)
+    store._database.finish()
+    assert lost(store, keys) == set()
+    assert store._database.contents(keys) == before
+    assert {row.id for row in rows if row.key in there} <= found_by(store, "native", encoded)
+
+
 def test_a_fill_that_was_cut_off_is_done_again(
     weaviate_under_test: WeaviateServer, open_weaviate: OpenStore, prefix: str
 ) -> None:

@@ -79,7 +79,6 @@ class Connection:
             raise ConfigurationError("client is not connected: call client.connect() first.")
         # Both clients have the same methods; one's answers are awaited by `_ask`.
         self.client: Any = client
-        self.repeated = 0  # calls that were not answered at first
         self._owned = owned
         self._ask: Any = call_directly if loop is None else calls_on(loop)
         # The client has no public way to send a message that was built already.
@@ -141,7 +140,6 @@ class Connection:
             for attempt in stamina.retry_context(
                 on=_transient, attempts=None, timeout=PATIENCE, wait_max=LONGEST_WAIT, wait_jitter=1.0
             ):
-                self.repeated += attempt.num > 1
                 with attempt:
                     return function()
         except (WeaviateBaseError, grpc.RpcError, httpx.HTTPError, OverloadedServerError) as error:
