@@ -1,6 +1,7 @@
 """What a store for an event loop must do; `open_async(collection, **options)` opens one over an asynchronous client."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from corpus import WordVectorizer, sentences
 from store_suite import DOCUMENTS, PAYLOADS, QUERIES, assert_same, plain_store
 
 from vectorplug.errors import InputError, StoreError
-from vectorplug.search import AddReport, AsyncStore
+from vectorplug.search import AddReport, AsyncStore, Hits, Store
 
 OpenAsync = Callable[..., Awaitable[AsyncStore[Any]]]
 
@@ -48,27 +49,29 @@ class AsyncSuite:
 
         asyncio.run(life())
 
-    def test_many_searches_at_once_leave_the_loop_free(self, open_async: OpenAsync) -> None:
-        async def life() -> None:
+    def test_many_searches_at_once_leave_the_loop_free(
+        self, open_async: OpenAsync, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        turned = threading.Event()
+        search = Store.search_encoded
+
+        def searched_after_a_turn_of_the_loop(*given: Any, **options: Any) -> Hits:
+            assert turned.wait(30), "the event loop waits for a search"
+            return search(*given, **options)
+
+        async def life() -> list[Hits]:
             async with await open_async("docs", mode="fde+rerank") as store:
                 await store.add_encoded(DOCUMENTS, ids=list(range(60)))
-                turns = 0
+                monkeypatch.setattr(Store, "search_encoded", searched_after_a_turn_of_the_loop)
+                searches = [asyncio.create_task(store.search_encoded(QUERIES[i % 4 : i % 4 + 1])) for i in range(100)]
+                await asyncio.sleep(0)  # every search has begun, and none can end before this line has
+                turned.set()
+                return await asyncio.gather(*searches)
 
-                async def turning() -> None:
-                    nonlocal turns
-                    while True:
-                        turns += 1
-                        await asyncio.sleep(0)
-
-                beside = asyncio.create_task(turning())
-                found = await asyncio.gather(*(store.search_encoded(QUERIES[i % 4 : i % 4 + 1]) for i in range(100)))
-                beside.cancel()
-                assert turns > 100
-                expected = [plain_store().search_encoded(QUERIES[i : i + 1], mode="fde+rerank") for i in range(4)]
-                for i, hits in enumerate(found):
-                    assert [hit.id for hit in hits] == [hit.id for hit in expected[i % 4]]
-
-        asyncio.run(life())
+        found = asyncio.run(life())
+        expected = [plain_store().search_encoded(QUERIES[i : i + 1], mode="fde+rerank") for i in range(4)]
+        for i, hits in enumerate(found):
+            assert [hit.id for hit in hits] == [hit.id for hit in expected[i % 4]]
 
     def test_errors_arrive(self, open_async: OpenAsync) -> None:
         async def life() -> None:
