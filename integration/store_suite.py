@@ -16,7 +16,7 @@ from vectorplug.encoded import OUTPUTS, Encoded
 from vectorplug.errors import ConfigurationError, FingerprintError, InputError, StoreError
 from vectorplug.maxsim import maxsim
 from vectorplug.muvera import Muvera
-from vectorplug.search import VECTOR_MODES, AddReport, Hit, Store
+from vectorplug.search import VECTOR_MODES, AddReport, Hit, IndexConfig, Store
 from vectorplug.search.brute import BruteStore
 from vectorplug.vectorizer import Vectorizer
 
@@ -147,6 +147,15 @@ class StoreSuite:
         assert store.payloads([]) == {}
         with pytest.raises(InputError, match="one str"):
             store.payloads("3")
+
+    def test_a_scan_reads_every_document_once(self, open_store_under_test: OpenStore) -> None:
+        assert list(open_store_under_test(collection="none", mode="fde").scan(5)) == []
+        store = open_store_under_test(mode="dense")
+        many = random_texts(600, seed=3, longest=2)  # more than a page
+        store.add_encoded(many, ids=[*range(599), "599"], payloads=[{"text": f"the {i}th"} for i in range(600)])
+        found = list(store.scan(10_000))
+        assert sorted(map(repr, found)) == sorted(repr((i, {"text": f"the {i}th"})) for i in [*range(599), "599"])
+        assert [list(store.scan(most)) for most in (0, 1, 300)] == [found[:0], found[:1], found[:300]]
 
     def test_payload_comes_back_as_it_went_in(self, open_store_under_test: OpenStore) -> None:
         payload = {
@@ -383,6 +392,29 @@ class KeptStoreSuite(StoreSuite):
             assert_same(store.search("wind and wave"), before)
             assert store.vectorizer.fingerprint == vectorizer.fingerprint
             assert store.add(sentences(25), ids=range(25)) == AddReport(added=5, skipped=20)
+
+    def test_reopened_it_cuts_as_it_was_made(self, open_store_under_test: OpenStore, vectorizer: Vectorizer) -> None:
+        recipe: dict[str, Any] = {"document_length": 9, "query_length": 8, "pool_factor": 1.5, "dimensions": 12}
+        fde = replace(FDE, unit_norm=True)
+        cutting = Vectorizer(vectorizer.model, fde=fde, **recipe)
+        config = IndexConfig(mode="fde+rerank", candidates=7)
+        with open_store_under_test(vectorizer=cutting, config=config) as store:
+            store.add(sentences(20), ids=range(20))
+            before = store.search("wind and wave", limit=5)
+        with open_store_under_test() as store:
+            assert store.vectorizer.fingerprint == cutting.fingerprint
+            assert store.vectorizer.fde == fde
+            assert store.info is not None
+            assert (store.info.candidates, store.info.dims["tokens"]) == (7, 12)
+            assert_same(store.search("wind and wave", limit=5), before)
+            explained = store.search("wind and wave", limit=5, explain=True)
+            assert [len(stage.candidates) for stage in explained.stages[1:]] == [7, 5]
+            assert store.add(sentences(21), ids=range(21)) == AddReport(added=1, skipped=20, truncated=1)
+        other = Vectorizer(vectorizer.model, fde=fde, **{**recipe, "document_length": 8})
+        with pytest.raises(FingerprintError) as caught:
+            open_store_under_test(vectorizer=other)
+        assert cutting.fingerprint in str(caught.value)
+        assert other.fingerprint in str(caught.value)
 
     def test_another_fde_or_model_is_refused(
         self, open_store_under_test: OpenStore, vectorizer: Vectorizer, another_vectorizer: Vectorizer

@@ -23,6 +23,7 @@ from vectorplug.encoded import OUTPUTS, Encoded
 from vectorplug.errors import ConfigurationError, InputError, StoreError, StoreUnavailableError
 from vectorplug.maxsim import maxsim
 from vectorplug.multivectors import MultiVectors
+from vectorplug.search import IndexConfig
 from vectorplug.search.brute import BruteStore
 from vectorplug.search.hits import key_of
 
@@ -306,6 +307,51 @@ def test_quantized_fdes_are_scored_whole(url: str, name: str, client: QdrantClie
         np.testing.assert_allclose([hit.score for hit in found], [exact[hit.id] for hit in found], rtol=1e-4)
         best = plain.search_encoded(QUERIES[:1], limit=50, mode="fde")
         assert len({hit.id for hit in best} & {hit.id for hit in found}) >= 25
+
+
+KEPT = {
+    "float32": (None, None),
+    "float16": (models.Datatype.FLOAT16, None),
+    "int8": (None, models.ScalarQuantization),
+    "bit": (None, models.BinaryQuantization),
+}
+
+
+@pytest.mark.parametrize("fde_dtype", KEPT)
+def test_the_numbers_of_a_config(url: str, name: str, client: QdrantClient, fde_dtype: str) -> None:
+    config = IndexConfig.of({"tokens": {"dtype": "float16"}, "store": {"fde_dtype": fde_dtype}})
+    documents = random_texts(600, seed=8, longest=6)
+    plain = BruteStore(mode="fde", outputs=("tokens", "fde"))
+    plain.add_encoded(documents, ids=list(range(600)))
+    with QdrantStore(url, name, config=config) as store:
+        store.add_encoded(documents, ids=list(range(600)))
+        vectors = client.get_collection(name).config.params.vectors
+        assert isinstance(vectors, dict)
+        datatype, quantization = KEPT[fde_dtype]
+        assert vectors["tokens"].datatype == models.Datatype.FLOAT16
+        assert (vectors["tokens"].quantization_config, vectors["fde"].datatype) == (None, datatype)
+        if quantization is None:
+            assert vectors["fde"].quantization_config is None
+        else:
+            assert isinstance(vectors["fde"].quantization_config, quantization)
+            assert (vectors["fde"].on_disk, vectors["tokens"].on_disk) == (True, None)
+        client.update_collection(name, optimizers_config=models.OptimizersConfigDiff(indexing_threshold=10))
+        wait_until(lambda: (client.get_collection(name).indexed_vectors_count or 0) >= 500)
+    with QdrantStore(url, name) as store:
+        assert store.info is not None
+        assert (store.info.dtypes.tokens, store.info.dtypes.fde) == ("float16", fde_dtype)
+        found = store.search_encoded(QUERIES[:1], limit=50, mode="fde")
+    exact = plain.search_encoded(QUERIES[:1], limit=600)
+    scores = {hit.id: hit.score for hit in exact}
+    np.testing.assert_allclose([hit.score for hit in found], [scores[hit.id] for hit in found], rtol=5e-3, atol=5e-3)
+    assert len({hit.id for hit in exact[:50]} & {hit.id for hit in found}) >= (30 if fde_dtype == "bit" else 45)
+
+
+def test_numbers_that_qdrant_has_not(url: str, name: str, client: QdrantClient) -> None:
+    config = IndexConfig.of({"tokens": {"dtype": "int8"}})
+    with QdrantStore(url, name, config=config) as store, pytest.raises(ConfigurationError, match="float32 or float16"):
+        filled(store)
+    assert not client.collection_exists(name)
 
 
 def wait_until(reached: Callable[[], bool]) -> None:

@@ -11,7 +11,7 @@ from weaviate.classes.query import Filter
 from weaviate_server import WeaviateServer, weaviate_server
 
 from vectorplug.errors import ConfigurationError
-from vectorplug.search import open_store
+from vectorplug.search import IndexConfig, open_store
 from vectorplug.settings import settings
 
 MUVERA = Configure.VectorIndex.MultiVector.Encoding.muvera(ksim=3, dprojections=8, repetitions=4)
@@ -43,6 +43,36 @@ def test_the_index_of_the_fde_is_quantized(
         plain_store().search_encoded(QUERIES[:1], mode="fde+rerank", **asked),
     )
     assert open_weaviate().count() == 60  # what was made so opens again
+
+
+@pytest.mark.parametrize(("fde_dtype", "bits"), [("float32", None), ("int8", 8), ("bit", 1)])
+def test_the_numbers_of_a_config(
+    open_weaviate: OpenStore, weaviate_under_test: WeaviateServer, prefix: str, fde_dtype: str, bits: int | None
+) -> None:
+    config = IndexConfig.of({"candidates": 60, "store": {"fde_dtype": fde_dtype}})
+    store = filled(open_weaviate(config=config))
+    quantizer = vectors_of(weaviate_under_test, f"{prefix}docs")["fde"].vector_index_config.quantizer
+    if bits is not None:
+        assert (type(quantizer).__name__.lower(), quantizer.bits) == ("_rqconfig", bits)
+    asked = plain_store().search_encoded(QUERIES[:1], mode="fde+rerank", candidates=60)
+    assert_same(store.search_encoded(QUERIES[:1]), asked)
+    reopened = open_weaviate()
+    assert reopened.info is not None
+    assert (reopened.info.dtypes.fde, reopened.info.candidates) == (fde_dtype, 60)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"tokens": {"dtype": "float16"}}, "'float16', and Weaviate keeps tokens in float32 only"),
+        ({"tokens": {"dtype": "int8"}}, "'int8', and Weaviate keeps tokens in float32 only"),
+        ({"store": {"fde_dtype": "float16"}}, "'float16', and Weaviate has float32, int8 and bit for FDEs"),
+    ],
+)
+def test_numbers_that_weaviate_has_not(open_weaviate: OpenStore, said: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        filled(open_weaviate(config=IndexConfig.of(said)))
+    assert open_weaviate().info is None
 
 
 def test_weaviates_own_muvera(open_weaviate: OpenStore, weaviate_under_test: WeaviateServer, prefix: str) -> None:

@@ -15,6 +15,7 @@ from vectorplug.blobs import encoded_of, parse
 from vectorplug.encoded import Encoded, Output, TokenDtype, wanted_outputs
 from vectorplug.errors import ConfigurationError, FingerprintError, InputError, VectorplugError
 from vectorplug.models.options import check_options, shaped
+from vectorplug.models.recipe import Recipe
 from vectorplug.muvera import Compressor, Muvera
 from vectorplug.refusals import error_of
 from vectorplug.texts import check_texts
@@ -44,6 +45,7 @@ class RemoteVectorizer:
     fde      "default" is the server's; a `Muvera` is computed there, another `Compressor` here
     api_key  where the server asks for one
     timeout  seconds that the server has for one request, the load of its model included
+    pool_factor, dimensions  those of all calls that name none, as of `Vectorizer`; lengths are the server's
 
     Large lists are sent in several requests, a few at once. Errors are those of the local vectorizer, with the
     server's message; ConfigurationError, too, for a wrong URL or key. OverloadedError says when to come back. What
@@ -58,12 +60,15 @@ class RemoteVectorizer:
         fde: Compressor | Literal["default"] | None = "default",
         api_key: str | None = None,
         timeout: float = 300.0,
+        pool_factor: float | None = None,
+        dimensions: int | None = None,
     ) -> None:
         self._url = _checked_url(url)
         self._shown_url = str(self._url.copy_with(username=None, password=None))
         self._timeout = timeout
         self._asked_model = model
         self._fingerprint: str | None = None
+        wanted = Recipe.of(pool_factor=pool_factor, dimensions=dimensions)
         self._max_texts = TEXTS_A_REQUEST
         headers = {"accept": SAFETENSORS, **_authorization(api_key)}
         # Many threads may share the connections: waiting for one is no time-out of the server.
@@ -72,6 +77,7 @@ class RemoteVectorizer:
         weakref.finalize(self, self._client.close)
         try:
             self._fde = self._introduced(fde)
+            self._recipe = wanted.within(tokens=self._token_dim, dense=self._dense_dim, document=0, query=0)
         except BaseException:
             self.close()
             raise
@@ -84,7 +90,12 @@ class RemoteVectorizer:
     @property
     def fingerprint(self) -> str:
         """Model, revision and recipe in one line; equal to that of a local vectorizer of the same model."""
-        return self._fingerprint or ""
+        return f"{self._fingerprint}{self._recipe.fingerprint}"
+
+    @property
+    def recipe(self) -> Recipe:
+        """What is cut in all calls, beyond the checkpoint's own recipe."""
+        return self._recipe
 
     @property
     def fde(self) -> Compressor | None:
@@ -95,7 +106,8 @@ class RemoteVectorizer:
     def dims(self) -> Mapping[Output, int]:
         """Numbers of each kind of vector (of one token for "tokens")."""
         fde: dict[Output, int] = {} if self._fde is None else {"fde": self._fde.size}
-        return {"tokens": self._token_dim, **fde, "dense": self._dense_dim}
+        cut = self._recipe.dimensions
+        return {"tokens": cut or self._token_dim, **fde, "dense": cut or self._dense_dim}
 
     def __repr__(self) -> str:
         return f"RemoteVectorizer({self._shown_url!r}, {self.model!r}, {dict(self.dims)})"
@@ -113,6 +125,7 @@ class RemoteVectorizer:
     ) -> Encoded:
         """n documents -> Encoded of n, as `Vectorizer.encode_document`; the server chooses its own `batch_tokens`."""
         _check_batch_tokens(batch_tokens)
+        pool_factor = pool_factor if pool_factor is not None else self._recipe.pool_factor
         return self._encode(texts, "document", outputs, show_progress_bar, dimensions, pool_factor, token_dtype)
 
     def encode_query(
@@ -170,7 +183,9 @@ class RemoteVectorizer:
         texts = [texts] if isinstance(texts, str) else list(texts)
         wanted = wanted_outputs(outputs, self.dims)
         check_texts(texts)
-        check_options({name: self.dims[name] for name in wanted if name != "fde"}, dimensions, pool_factor)
+        whole_dims = {"tokens": self._token_dim, "dense": self._dense_dim}
+        check_options({name: dim for name, dim in whole_dims.items() if name in wanted}, dimensions, pool_factor)
+        dimensions = dimensions or self._recipe.dimensions
         folded_here = "fde" in wanted and type(self._fde) is not Muvera
         options: dict[str, Any] = {"outputs": wanted}
         if folded_here:

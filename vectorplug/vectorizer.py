@@ -1,14 +1,17 @@
 """Texts in, vectors out: the one object that most users hold."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+import numpy.typing as npt
 from tqdm.auto import tqdm
 
 from vectorplug.encoded import Encoded, Output, TokenDtype, wanted_outputs
 from vectorplug.errors import ConfigurationError, FingerprintError
+from vectorplug.models.recipe import Recipe
 from vectorplug.muvera import Compressor, Muvera
 from vectorplug.texts import check_texts
 
@@ -31,12 +34,16 @@ class Vectorizer:
 
     `model` is a short name (`vectorplug models`), a hub id, a folder, or `package:NAME`; what is on the hub may be
     pinned to a branch, a tag or a commit: `org/name@REVISION`. `fde` folds the token vectors: "default" is MUVERA with
-    20 repetitions, ksim 5, dproj 16 and no fill; None gives no FDE. `dtype` is the transformer's: "auto" is bfloat16
+    20 repetitions, ksim 5, dproj 16 and no fill; a function makes it for tokens of so many numbers; None gives no FDE.
+    `dtype` is the transformer's: "auto" is bfloat16
     where the hardware multiplies it, else float32; what comes out is float32.
     A model that was not trained for MaxSim gives its last hidden states at unit norm, one a token; one that was
     trained for it gives as dense vector its own (bge-m3), or the mean of its tokens at unit norm.
     With a `cache` the model is leased from it for each call, so that several vectorizers share one loaded model and an
     unused one may leave memory; `device` and `dtype` are then the cache's.
+    `pool_factor` and `dimensions` are those of all calls that name none. `document_length` and `query_length` are the
+    most tokens that are read of a text, markers included, at least 4 and no more than the checkpoint's own limits;
+    queries that a checkpoint expands are expanded to no more. What they cut stands in the fingerprint.
 
     Raises ModelNotFoundError or ModelLoadError, and with a cache what its `lease` raises. May be used from several
     threads.
@@ -46,10 +53,14 @@ class Vectorizer:
         self,
         model: str,
         *,
-        fde: Compressor | Literal["default"] | None = "default",
+        fde: Compressor | Callable[[int], Compressor] | Literal["default"] | None = "default",
         device: str = "auto",
         dtype: str = "auto",
         cache: "ModelCache | None" = None,
+        pool_factor: float | None = None,
+        document_length: int | None = None,
+        query_length: int | None = None,
+        dimensions: int | None = None,
     ) -> None:
         # torch and transformers take seconds to import; they are needed from here on only.
         from vectorplug.models.encoder import Encoder
@@ -58,6 +69,12 @@ class Vectorizer:
             raise ConfigurationError(
                 f"device={device!r} and dtype={dtype!r} stand beside a cache, which has its own: name them there."
             )
+        wanted = Recipe.of(
+            pool_factor=pool_factor,
+            document_length=document_length,
+            query_length=query_length,
+            dimensions=dimensions,
+        )
         self._cache = cache
         self._encoder: Encoder | None = None
         if cache is None:
@@ -66,7 +83,16 @@ class Vectorizer:
         else:
             self._facts = cache.facts(model)
         dim = self._facts.token_dim
-        self._fde = default_fde(dim) if fde == "default" else fde
+        self._recipe = wanted.within(
+            tokens=dim,
+            dense=self._facts.dense_dim,
+            document=self._facts.document_limit,
+            query=self._facts.query_limit,
+        )
+        if fde is None or isinstance(fde, Compressor):
+            self._fde = fde
+        else:
+            self._fde = default_fde(dim) if fde == "default" else fde(dim)
         if self._fde is not None and self._fde.dim != dim:
             raise ConfigurationError(
                 f"the FDE is made for tokens of {self._fde.dim} numbers, {model} gives {dim}: "
@@ -82,6 +108,8 @@ class Vectorizer:
         fde: Compressor | Literal["default"] | None = "default",
         api_key: str | None = None,
         timeout: float = 300.0,
+        pool_factor: float | None = None,
+        dimensions: int | None = None,
     ) -> "RemoteVectorizer":
         """A vectorizer of the same methods, whose model runs in the `vectorplug serve` at `url`.
 
@@ -89,7 +117,9 @@ class Vectorizer:
         """
         from vectorplug.remote import RemoteVectorizer
 
-        return RemoteVectorizer(url, model, fde=fde, api_key=api_key, timeout=timeout)
+        return RemoteVectorizer(
+            url, model, fde=fde, api_key=api_key, timeout=timeout, pool_factor=pool_factor, dimensions=dimensions
+        )
 
     @property
     def model(self) -> str:
@@ -99,7 +129,12 @@ class Vectorizer:
     @property
     def fingerprint(self) -> str:
         """Model, revision and recipe in one line; equal where vectors may be mixed (an FDE has one of its own)."""
-        return self._facts.fingerprint
+        return self._facts.fingerprint + self._recipe.fingerprint
+
+    @property
+    def recipe(self) -> Recipe:
+        """What is cut in all calls, beyond the checkpoint's own recipe."""
+        return self._recipe
 
     @property
     def fde(self) -> Compressor | None:
@@ -110,7 +145,8 @@ class Vectorizer:
     def dims(self) -> Mapping[Output, int]:
         """Numbers of each kind of vector (of one token for "tokens")."""
         fde: dict[Output, int] = {} if self._fde is None else {"fde": self._fde.size}
-        return {"tokens": self._facts.token_dim, **fde, "dense": self._facts.dense_dim}
+        cut = self._recipe.dimensions
+        return {"tokens": cut or self._facts.token_dim, **fde, "dense": cut or self._facts.dense_dim}
 
     def __repr__(self) -> str:
         path = "packed" if self._facts.is_packed else "library"
@@ -137,6 +173,7 @@ class Vectorizer:
         `pool_factor` keeps one token of so many, both at unit norm; the FDE is folded from the whole tokens before.
         `token_dtype` int8 is a quarter of the bytes, with a scale a token.
         """
+        pool_factor = pool_factor if pool_factor is not None else self._recipe.pool_factor
         return self._encode(
             texts, "document", outputs, batch_tokens, show_progress_bar, dimensions, pool_factor, token_dtype
         )
@@ -172,7 +209,9 @@ class Vectorizer:
         check_texts(texts)
         if batch_tokens is not None and batch_tokens < 1:
             raise ConfigurationError(f"batch_tokens is {batch_tokens}, expected at least 1.")
-        check_options({name: self.dims[name] for name in wanted if name != "fde"}, dimensions, pool_factor)
+        whole_dims = {"tokens": self._facts.token_dim, "dense": self._facts.dense_dim}
+        check_options({name: dim for name, dim in whole_dims.items() if name in wanted}, dimensions, pool_factor)
+        dimensions = dimensions or self._recipe.dimensions
         needed: tuple[Output, ...] = (*wanted, "tokens") if "fde" in wanted else wanted
         # tqdm's None means: quiet unless this is a terminal.
         hidden = None if show_progress_bar is None else not show_progress_bar
@@ -180,7 +219,9 @@ class Vectorizer:
             self._lease() as encoder,
             tqdm(total=len(texts), desc=f"Encoding {role}s", unit="text", disable=hidden) as bar,
         ):
-            encoded = encoder.encode(texts, role, needed, batch_tokens=batch_tokens, progress=bar.update)
+            encoded = encoder.encode(
+                texts, role, needed, batch_tokens=batch_tokens, progress=bar.update, length=self._length(role)
+            )
         fde = None
         if "fde" in wanted and self._fde is not None and encoded.tokens is not None:
             fold = self._fde.encode_queries if role == "query" else self._fde.encode_documents
@@ -189,6 +230,9 @@ class Vectorizer:
         whole = replace(encoded, tokens=tokens, fde=fde)
         return shaped(whole, dimensions, pool_factor, token_dtype)
 
+    def _length(self, role: "Role") -> int | None:
+        return self._recipe.query_length if role == "query" else self._recipe.document_length
+
     @contextmanager
     def _lease(self) -> Iterator["Encoder"]:
         """Whoever encodes: this vectorizer's own, or the cache's, which may have loaded it again meanwhile."""
@@ -196,9 +240,18 @@ class Vectorizer:
             yield self._encoder
         elif self._cache is not None:
             with self._cache.lease(self.model) as encoder:
-                if encoder.fingerprint != self.fingerprint:
+                if encoder.fingerprint != self._facts.fingerprint:
                     raise FingerprintError(
-                        f"the files of {self.model} have changed: it was {self.fingerprint} and is now "
+                        f"the files of {self.model} have changed: it was {self._facts.fingerprint} and is now "
                         f"{encoder.fingerprint}. Make the vectorizer again; vectors of the two cannot be mixed."
                     )
                 yield encoder
+
+    def token_spans(self, texts: str | Sequence[str], role: "Role") -> list[npt.NDArray[np.int32]]:
+        """n times int32 [tokens, 2]: characters [start, end) of the text that each of its token vectors stands for.
+
+        In the order of the vectors before any pooling. -1, -1: none (markers, prompt, expansion), or not known, as
+        where the checkpoint itself merges tokens.
+        """
+        with self._lease() as encoder:
+            return encoder.spans([texts] if isinstance(texts, str) else list(texts), role, self._length(role))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from vectorplug.encoded import Output
 from vectorplug.search.asynchronous import AsyncStore
 from vectorplug.search.bridge import calls_on
+from vectorplug.search.config import IndexConfig
 from vectorplug.search.modes import Mode
 from vectorplug.search.store import Store
 from vectorplug.search.text_vectorizer import TextVectorizer
@@ -35,13 +36,21 @@ class AsyncQdrantStore(AsyncStore["Filter"]):
         vectorizer: TextVectorizer | None = None,
         mode: Mode | None = None,
         outputs: Sequence[Output] | None = None,
+        config: IndexConfig | None = None,
         api_key: str | None = None,
         **creation: "Unpack[Creation]",
     ) -> Self:
         """As `QdrantStore(url, ...)`."""
         return await cls.opened(
             lambda: QdrantStore(
-                url, collection, vectorizer=vectorizer, mode=mode, outputs=outputs, api_key=api_key, **creation
+                url,
+                collection,
+                vectorizer=vectorizer,
+                mode=mode,
+                outputs=outputs,
+                config=config,
+                api_key=api_key,
+                **creation,
             )
         )
 
@@ -54,6 +63,7 @@ class AsyncQdrantStore(AsyncStore["Filter"]):
         vectorizer: TextVectorizer | None = None,
         mode: Mode | None = None,
         outputs: Sequence[Output] | None = None,
+        config: IndexConfig | None = None,
         **creation: "Unpack[Creation]",
     ) -> Self:
         """As `QdrantStore.from_client`, over an `AsyncQdrantClient` of the running loop."""
@@ -64,6 +74,6 @@ class AsyncQdrantStore(AsyncStore["Filter"]):
 
         def opened() -> Store[Any]:
             database = ServerCollection(Connection(client, collection, call), creation)
-            return Store(database, collection, vectorizer=vectorizer, mode=mode, outputs=outputs)
+            return Store(database, collection, vectorizer=vectorizer, mode=mode, outputs=outputs, config=config)
 
         return await cls.opened(opened)

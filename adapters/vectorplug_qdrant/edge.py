@@ -17,8 +17,10 @@ from qdrant_edge import (
     Point,
     PointVectors,
     Prefetch,
+    QuantizationSearchParams,
     Query,
     QueryRequest,
+    ScrollRequest,
     SearchParams,
     UpdateOperation,
 )
@@ -28,13 +30,14 @@ from vectorplug.errors import InputError, StoreError
 from vectorplug.search.backfill import Unfilled
 from vectorplug.search.database import Database
 from vectorplug.search.fingerprint import CollectionInfo
-from vectorplug.search.hits import Hit, Question, Rows
+from vectorplug.search.hits import Hit, Id, Question, Rows
 from vectorplug.search.modes import Plan
 from vectorplug_qdrant import edge_filling, payload
 from vectorplug_qdrant.edge_layout import config_of
 from vectorplug_qdrant.failures import engine_errors, no_room
 from vectorplug_qdrant.folder import CollectionFolder
 from vectorplug_qdrant.schema import (
+    OVERSAMPLING,
     WORDS,
     Stage,
     VectorField,
@@ -140,6 +143,20 @@ class EdgeCollection(Database[Filter]):
         with self._engine("Reading") as shard:
             records = shard.retrieve(list(keys), True, False)
         return {str(record.id): payload.decode(record.id, record.payload)[1] for record in records}
+
+    def scan(self, most: int) -> Iterator[tuple[Id, dict[str, Any]]]:
+        """The caller's id and payload of the first `most` points, in the order of their own ids."""
+        left, offset = most, None
+        while left > 0:
+            page = ScrollRequest(
+                offset=offset, limit=min(edge_filling.PAGE, left), with_payload=True, with_vector=False
+            )
+            with self._engine("Reading") as shard:
+                records, offset = shard.scroll(page)
+            yield from (payload.decode(record.id, record.payload) for record in records)
+            left -= len(records)
+            if offset is None:
+                return
 
     def refusals(self, rows: Rows) -> dict[int, str]:
         """Position -> the reason, of documents that Qdrant does not take."""
@@ -310,4 +327,6 @@ def _named_vectors(encoded: Encoded) -> Iterator[dict[str, Any]]:
 
 
 def _search_params(stage: Stage) -> SearchParams:
-    return SearchParams(hnsw_ef=stage.ef, exact=stage.ef is None)
+    # Says nothing to a collection without quantization.
+    quantization = QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
+    return SearchParams(hnsw_ef=stage.ef, exact=stage.ef is None, quantization=quantization)

@@ -29,10 +29,14 @@ PAGE = 256
 def add_vectors(shard: EdgeShard, info: CollectionInfo) -> None:
     """Have the shard know the vectors of `info`; those that it knows stay."""
     for field in fields_of(info.dims):
-        params = params_of(field)
+        params = params_of(field, info.dtypes)
         shard.update(
             UpdateOperation.create_dense_vector(
-                field.name, field.size, params.distance, multivector_config=params.multivector_config
+                field.name,
+                field.size,
+                params.distance,
+                multivector_config=params.multivector_config,
+                datatype=params.datatype,
             )
         )
     shard.flush()

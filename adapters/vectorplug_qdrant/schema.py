@@ -6,6 +6,7 @@ from typing import Literal
 
 from vectorplug.encoded import Output
 from vectorplug.errors import ConfigurationError
+from vectorplug.search.fingerprint import StoredDtypes
 from vectorplug.search.hits import Rows
 from vectorplug.search.modes import Plan
 from vectorplug_qdrant.payload import RESERVED
@@ -14,10 +15,12 @@ __all__ = [
     "FULL_SCAN_KB",
     "HNSW_EF_CONSTRUCT",
     "HNSW_M",
+    "OVERSAMPLING",
     "WORDS",
     "WORDS_MODEL",
     "Stage",
     "VectorField",
+    "check_dtypes",
     "fields_of",
     "refusals",
     "stages_of",
@@ -39,6 +42,8 @@ HNSW_M = 16
 HNSW_EF_CONSTRUCT = 100
 EF_A_CANDIDATE = 4
 MIN_EF = 128
+# Candidates by quantized FDEs a candidate that is asked for; the whole FDEs choose among them.
+OVERSAMPLING = 2.0
 # Where so little is left to score (after a filter, say) all of it is scored: about 10 ms, and exact.
 FULL_SCAN_KB = 64 * 1024
 
@@ -77,6 +82,16 @@ def fields_of(dims: Mapping[Output, int]) -> list[VectorField]:
                 + (": use an FDE with fewer repetitions, a smaller ksim or a final_dim." if name == "fde" else ".")
             )
     return [VectorField(name, dim, multi=name == "tokens") for name, dim in dims.items()]
+
+
+def check_dtypes(dtypes: StoredDtypes) -> None:
+    """Raise ConfigurationError for numbers in which Qdrant does not keep such vectors."""
+    if dtypes.tokens == "int8":
+        # Its codes come on top of the whole tokens, and a ranking by them is no exact MaxSim of what is stored.
+        raise ConfigurationError(
+            "tokens.dtype is 'int8', and Qdrant keeps tokens in float32 or float16: use one of these. (Its uint8 holds "
+            "whole numbers from 0 to 255, its int8 is kept beside the whole tokens.)"
+        )
 
 
 def stages_of(plan: Plan, limit: int, candidates: int) -> list[list[Stage]]:

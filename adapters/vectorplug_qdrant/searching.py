@@ -7,12 +7,9 @@ from qdrant_client import models
 
 from vectorplug.search.hits import Question
 from vectorplug.search.modes import Plan
-from vectorplug_qdrant.schema import WORDS, WORDS_MODEL, Stage, stages_of
+from vectorplug_qdrant.schema import OVERSAMPLING, WORDS, WORDS_MODEL, Stage, stages_of
 
 __all__ = ["query_of"]
-
-# Candidates by quantized FDEs a candidate that is asked for; the whole FDEs choose among them.
-OVERSAMPLING = 2.0
 
 
 def query_of(

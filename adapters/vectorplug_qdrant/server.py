@@ -124,6 +124,19 @@ class ServerCollection(Database[models.Filter]):
         records = self._records(keys, True, READING)
         return {str(record.id): payload.decode(record.id, record.payload)[1] for record in records}
 
+    def scan(self, most: int) -> Iterator[tuple[Id, dict[str, Any]]]:
+        """The caller's id and payload of the first `most` points, in the order of their own ids."""
+        left, offset = most, None
+        while left > 0:
+            scroll = partial(
+                self._client.scroll, self._name, limit=min(adopting.PAGE, left), offset=offset, with_payload=True
+            )
+            records, offset = self._ask("Reading", scroll)
+            yield from (payload.decode(record.id, record.payload) for record in records)
+            left -= len(records)
+            if offset is None:
+                return
+
     def refusals(self, rows: Rows) -> dict[int, str]:
         """Position -> the reason, of documents that Qdrant does not take."""
         return refusals(rows)

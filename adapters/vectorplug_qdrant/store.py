@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from vectorplug.encoded import Output
 from vectorplug.errors import ConfigurationError
+from vectorplug.search.config import IndexConfig
 from vectorplug.search.database import Database
 from vectorplug.search.modes import Mode
 from vectorplug.search.store import Store
@@ -47,11 +48,12 @@ class QdrantStore(Store["Filter"]):
         vectorizer: TextVectorizer | None = None,
         mode: Mode | None = None,
         outputs: Sequence[Output] | None = None,
+        config: IndexConfig | None = None,
         api_key: str | None = None,
         **creation: "Unpack[Creation]",
     ) -> None:
         database = _database_at(url, collection, api_key, creation)
-        super().__init__(database, collection, vectorizer=vectorizer, mode=mode, outputs=outputs)
+        super().__init__(database, collection, vectorizer=vectorizer, mode=mode, outputs=outputs, config=config)
 
     @classmethod
     def from_client(
@@ -62,6 +64,7 @@ class QdrantStore(Store["Filter"]):
         vectorizer: TextVectorizer | None = None,
         mode: Mode | None = None,
         outputs: Sequence[Output] | None = None,
+        config: IndexConfig | None = None,
         **creation: "Unpack[Creation]",
     ) -> Self:
         """The collection on the server of a `QdrantClient`: its connections, key, TLS, headers and time-outs are used.
@@ -74,7 +77,7 @@ class QdrantStore(Store["Filter"]):
 
         store = cls.__new__(cls)
         database: Database[Any] = ServerCollection(Connection(client, collection), creation)
-        Store.__init__(store, database, collection, vectorizer=vectorizer, mode=mode, outputs=outputs)
+        Store.__init__(store, database, collection, vectorizer=vectorizer, mode=mode, outputs=outputs, config=config)
         return store
 
 

@@ -10,6 +10,7 @@ from weaviate.classes.query import FilterReturn
 
 from vectorplug.encoded import Output
 from vectorplug.search.asynchronous import AsyncStore
+from vectorplug.search.config import IndexConfig
 from vectorplug.search.modes import Mode
 from vectorplug.search.text_vectorizer import TextVectorizer
 from vectorplug_weaviate.connection import Connection
@@ -34,13 +35,14 @@ class AsyncWeaviateStore(AsyncStore[FilterReturn]):
         vectorizer: TextVectorizer | None = None,
         mode: Mode | None = None,
         outputs: Sequence[Output] | None = None,
+        config: IndexConfig | None = None,
         **creation: Unpack[Creation],
     ) -> Self:
         """As `WeaviateStore`."""
         loop = asyncio.get_running_loop()
         return await cls._over(
             lambda: Connection.to(url, api_key, loop),
-            collection, creation, tenant, consistency_level, vectorizer, mode, outputs,
+            collection, creation, tenant, consistency_level, vectorizer, mode, outputs, config,
         )  # fmt: skip
 
     @classmethod
@@ -54,13 +56,14 @@ class AsyncWeaviateStore(AsyncStore[FilterReturn]):
         vectorizer: TextVectorizer | None = None,
         mode: Mode | None = None,
         outputs: Sequence[Output] | None = None,
+        config: IndexConfig | None = None,
         **creation: Unpack[Creation],
     ) -> Self:
         """As `WeaviateStore.from_client`, over a client that was connected on this loop."""
         loop = asyncio.get_running_loop()
         return await cls._over(
             lambda: Connection(client, owned=False, loop=loop),
-            collection, creation, tenant, consistency_level, vectorizer, mode, outputs,
+            collection, creation, tenant, consistency_level, vectorizer, mode, outputs, config,
         )  # fmt: skip
 
     @classmethod
@@ -74,9 +77,10 @@ class AsyncWeaviateStore(AsyncStore[FilterReturn]):
         vectorizer: TextVectorizer | None,
         mode: Mode | None,
         outputs: Sequence[Output] | None,
+        config: IndexConfig | None,
     ) -> Self:
         return await cls.opened(
             lambda: WeaviateStore.over(
-                connect(), collection, creation, tenant, consistency_level, vectorizer, mode, outputs
+                connect(), collection, creation, tenant, consistency_level, vectorizer, mode, outputs, config
             )
         )

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain, islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from vectorplug.multivectors import MultiVectors
 from vectorplug.search.backfill import Unfilled
 from vectorplug.search.database import Database
 from vectorplug.search.fingerprint import CollectionInfo
-from vectorplug.search.hits import Hit, Question, Rows
+from vectorplug.search.hits import Hit, Id, Question, Rows
 from vectorplug.search.modes import Plan
 from vectorplug_weaviate import payload
 from vectorplug_weaviate.batch import FRAME_BYTES, largest, messages, objects_of
@@ -149,6 +150,12 @@ class WeaviateCollection(Database[FilterReturn]):
         """key -> the caller's payload of the objects that are there."""
         names = None if self._properties.adopted else [ID, PAYLOAD]
         return {key: payload.decode(key, properties)[1] for key, properties in self._place.read(keys, names)}
+
+    def scan(self, most: int) -> Iterator[tuple[Id, dict[str, Any]]]:
+        """The caller's id and payload of the first `most` objects, in the order of their own ids."""
+        names = None if self._properties.adopted else [ID, PAYLOAD]
+        objects = chain.from_iterable(self._place.pages(names))
+        return (payload.decode(key, properties) for key, properties in islice(objects, most))
 
     def finish(self) -> None:
         """Weaviate syncs and indexes by itself; what it has lost since, because it was killed, is indexed again."""

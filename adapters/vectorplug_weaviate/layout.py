@@ -9,7 +9,7 @@ from weaviate.collections.classes.config_vector_index import _MultiVectorEncodin
 
 from vectorplug.encoded import Output
 from vectorplug.errors import ConfigurationError, StoreError
-from vectorplug.search.fingerprint import CollectionInfo
+from vectorplug.search.fingerprint import CollectionInfo, StoredDtypes
 from vectorplug_weaviate.schema import CONTENT, ID, PART, PAYLOAD, described, description_of
 
 __all__ = ["Creation", "check_creation", "definition", "extended", "lacking_properties"]
@@ -40,6 +40,7 @@ PROPERTIES: tuple[dict[str, Any], ...] = (
 
 class Creation(TypedDict, total=False):
     """How the vectors of a new collection are made, or those that one gets by `backfill`; what is there stays.
+    What is said here goes before what an `IndexConfig` says.
 
     fde_quantizer   such as Configure.VectorIndex.Quantizer.rq(): finds candidates, whose scores come from whole FDEs
     token_encoding  Configure.VectorIndex.MultiVector.Encoding.muvera(...): the tokens have an index of Weaviate's own
@@ -110,17 +111,33 @@ def _vectors(info: CollectionInfo, creation: Creation) -> dict[str, Any]:
                 f"{output} vectors have {numbers:,} numbers, Weaviate takes at most {MAX_NUMBERS:,}"
                 + (": use an FDE with fewer repetitions, a smaller ksim or a final_dim." if output == "fde" else ".")
             )
+    own = _quantizer(info.dtypes)
     return {
-        output: {"vectorizer": {"none": {}}, "vectorIndexType": "hnsw", "vectorIndexConfig": _index(output, creation)}
+        output: {
+            "vectorizer": {"none": {}},
+            "vectorIndexType": "hnsw",
+            "vectorIndexConfig": _index(output, own, creation),
+        }
         for output in info.dims
     }
 
 
-def _index(output: Output, creation: Creation) -> dict[str, Any]:
+def _quantizer(dtypes: StoredDtypes) -> _QuantizerConfigCreate | None:
+    """Of the FDE's index; ConfigurationError for numbers in which Weaviate does not keep vectors."""
+    if dtypes.tokens != "float32":
+        raise ConfigurationError(f"tokens.dtype is {dtypes.tokens!r}, and Weaviate keeps tokens in float32 only.")
+    if dtypes.fde == "float16":
+        raise ConfigurationError("store.fde_dtype is 'float16', and Weaviate has float32, int8 and bit for FDEs.")
+    # Rotated before they are rounded, and so 1 bit says something of a sparse FDE, too, as BQ's signs do not.
+    bits = {"int8": 8, "bit": 1}.get(dtypes.fde)
+    return None if bits is None else Configure.VectorIndex.Quantizer.rq(bits=bits)
+
+
+def _index(output: Output, own: _QuantizerConfigCreate | None, creation: Creation) -> dict[str, Any]:
     encoding = creation.get("token_encoding")
     if output == "tokens" and encoding is None:
         return dict(UNWALKED)
-    quantizer = creation.get("fde_quantizer") if output == "fde" else None
+    quantizer = (creation.get("fde_quantizer") or own) if output == "fde" else None
     index = Configure.VectorIndex.hnsw(distance_metric=VectorDistances.DOT, quantizer=quantizer)
     multi: dict[str, Any] = {}
     if output == "tokens" and encoding is not None:

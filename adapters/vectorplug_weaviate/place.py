@@ -66,8 +66,8 @@ class Place:
             )
             yield from ((str(each.uuid), dict(each.properties)) for each in reply.objects)
 
-    def pages(self, names: list[str]) -> Iterator[list[tuple[str, dict[str, Any]]]]:
-        """The key and some properties of all objects, in the order of their keys; one that comes meanwhile or not."""
+    def pages(self, names: list[str] | None) -> Iterator[list[tuple[str, dict[str, Any]]]]:
+        """The key and some properties (None: all) of all objects, by their keys; one that comes meanwhile or not."""
         after = None
         while self.there():
             reply = self.call(

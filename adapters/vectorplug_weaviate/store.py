@@ -8,6 +8,7 @@ from weaviate.classes.config import ConsistencyLevel
 from weaviate.classes.query import FilterReturn
 
 from vectorplug.encoded import Output
+from vectorplug.search.config import IndexConfig
 from vectorplug.search.modes import Mode
 from vectorplug.search.store import Store
 from vectorplug.search.text_vectorizer import TextVectorizer
@@ -42,10 +43,11 @@ class WeaviateStore(Store[FilterReturn]):
         vectorizer: TextVectorizer | None = None,
         mode: Mode | None = None,
         outputs: Sequence[Output] | None = None,
+        config: IndexConfig | None = None,
         **creation: Unpack[Creation],
     ) -> None:
         connection = Connection.to(url, api_key)
-        self._open(connection, collection, creation, tenant, consistency_level, vectorizer, mode, outputs)
+        self._open(connection, collection, creation, tenant, consistency_level, vectorizer, mode, outputs, config)
 
     @classmethod
     def from_client(
@@ -58,11 +60,12 @@ class WeaviateStore(Store[FilterReturn]):
         vectorizer: TextVectorizer | None = None,
         mode: Mode | None = None,
         outputs: Sequence[Output] | None = None,
+        config: IndexConfig | None = None,
         **creation: Unpack[Creation],
     ) -> Self:
         """The same over a connected client: its authentication, TLS, headers and timeouts hold, and it stays open."""
         connection = Connection(client, owned=False)
-        return cls.over(connection, collection, creation, tenant, consistency_level, vectorizer, mode, outputs)
+        return cls.over(connection, collection, creation, tenant, consistency_level, vectorizer, mode, outputs, config)
 
     @classmethod
     def over(
@@ -75,10 +78,11 @@ class WeaviateStore(Store[FilterReturn]):
         vectorizer: TextVectorizer | None,
         mode: Mode | None,
         outputs: Sequence[Output] | None,
+        config: IndexConfig | None,
     ) -> Self:
         """The same over a connection, which is closed with the store."""
         store = cls.__new__(cls)
-        store._open(connection, collection, creation, tenant, consistency_level, vectorizer, mode, outputs)
+        store._open(connection, collection, creation, tenant, consistency_level, vectorizer, mode, outputs, config)
         return store
 
     def _open(
@@ -91,6 +95,7 @@ class WeaviateStore(Store[FilterReturn]):
         vectorizer: TextVectorizer | None,
         mode: Mode | None,
         outputs: Sequence[Output] | None,
+        config: IndexConfig | None,
     ) -> None:
         try:
             database = WeaviateCollection(
@@ -99,4 +104,4 @@ class WeaviateStore(Store[FilterReturn]):
         except BaseException:
             connection.close()
             raise
-        super().__init__(database, collection, vectorizer=vectorizer, mode=mode, outputs=outputs)
+        super().__init__(database, collection, vectorizer=vectorizer, mode=mode, outputs=outputs, config=config)

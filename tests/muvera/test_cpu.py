@@ -29,7 +29,7 @@ def repeated_tokens(seed, lengths, dim):
 
 
 def assert_equals_reference(muvera, tokens):
-    documents = reference.encode_documents(muvera.matrices, tokens, fill=muvera.fill)
+    documents = reference.encode_documents(muvera.matrices, tokens, fill=muvera.fill, unit_norm=muvera.unit_norm)
     queries = reference.encode_queries(muvera.matrices, tokens)
     assert documents.shape == (len(tokens), muvera.size)
     for encoded, expected in (
@@ -56,6 +56,7 @@ def muveras(draw):
         dialect=draw(dialects),
         fill=draw(st.booleans()),
         final_dim=draw(st.none() | st.integers(1, full)),
+        unit_norm=draw(st.booleans()),
     )
 
 
@@ -127,8 +128,34 @@ def test_sign_bits_are_those_of_float64(scale):
     np.testing.assert_array_equal((blocks != 0).any(axis=3).argmax(axis=2), codes)
 
 
-def test_a_document_has_the_same_bits_in_any_batch():
-    muvera = Muvera(dim=40, repetitions=6, ksim=4, dproj=9)
+@pytest.mark.parametrize("final_dim", [None, 50])
+@pytest.mark.parametrize("dialect", ["fastembed", "google", "weaviate"])
+def test_unit_norm_is_that_of_the_last_vector_and_changes_nothing_else(dialect, final_dim):
+    options = {"dim": 24, "repetitions": 5, "ksim": 3, "dproj": 7, "dialect": dialect, "final_dim": final_dim}
+    plain, unit = Muvera(**options), Muvera(**options, unit_norm=True)
+    # Norms of which some are no float32, and few numbers of which fit float16 unless they are divided by them.
+    tokens = gaussian_tokens(3, [9, 1, 40], 24)
+    tokens = MultiVectors.from_list([tokens[0] * np.float32(1e-25), tokens[1], tokens[2] * np.float32(1e25)])
+    encoded, divided = unit.encode_documents(tokens), plain.encode_documents(tokens).astype(np.float64)
+    divided /= np.linalg.norm(divided, axis=1, keepdims=True)
+    np.testing.assert_allclose(np.linalg.norm(encoded.astype(np.float64), axis=1), 1, rtol=1e-7)
+    np.testing.assert_allclose(encoded, divided, rtol=1e-6)
+    half = unit.encode_documents(tokens, dtype="float16")
+    np.testing.assert_array_equal(half, encoded.astype(np.float16))
+    np.testing.assert_array_equal(unit.encode_queries(tokens), plain.encode_queries(tokens))
+
+
+def test_a_vector_of_zeros_stays_so():
+    tokens = MultiVectors.from_list([np.zeros((3, 16), np.float32), np.ones((2, 16), np.float32)])
+    for fill in (True, False):
+        encoded = Muvera(dim=16, repetitions=3, ksim=2, dproj=4, fill=fill, unit_norm=True).encode_documents(tokens)
+        assert not encoded[0].any()
+        assert np.linalg.norm(encoded[1]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("unit_norm", [False, True])
+def test_a_document_has_the_same_bits_in_any_batch(unit_norm):
+    muvera = Muvera(dim=40, repetitions=6, ksim=4, dproj=9, unit_norm=unit_norm)
     tokens = gaussian_tokens(5, [3, 90, 1, 17, 64], 40)
     together = muvera.encode_documents(tokens)
     for i in range(len(tokens)):
@@ -138,7 +165,7 @@ def test_a_document_has_the_same_bits_in_any_batch():
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_threads_change_nothing(monkeypatch, dtype):
-    muvera = Muvera(dim=32, repetitions=4, ksim=4, dproj=8)
+    muvera = Muvera(dim=32, repetitions=4, ksim=4, dproj=8, unit_norm=True)
     tokens = gaussian_tokens(6, [40] * 700, 32)
     assert len(cpu._tasks(tokens.offsets, muvera.size)) > 3
     monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 1)

@@ -63,7 +63,10 @@ def test_what_gives_one_vector_is_one_value():
         (Muvera(dim=128), "muvera1:fastembed:d128:r20:k5:p16:s42:fill"),
         (Muvera(dim=128, final_dim=1000), "muvera1:fastembed:d128:r20:k5:p16:s42:fill:f1000"),
         (Muvera(dim=96, dproj=None, fill=False), "muvera1:fastembed:d96:r20:k5:identity:s42:nofill"),
+        (Muvera(dim=128, unit_norm=True), "muvera1:fastembed:d128:r20:k5:p16:s42:fill:unit"),
+        (Muvera(dim=8, dproj=4, final_dim=9, unit_norm=True), "muvera1:fastembed:d8:r20:k5:p4:s42:fill:f9:unit"),
         (Muvera.preset("weaviate", dim=96), "muvera1:weaviate:d96:r10:k4:p16:fill"),
+        (Muvera.preset("weaviate", dim=96, unit_norm=True), "muvera1:weaviate:d96:r10:k4:p16:fill:unit"),
         (Muvera.preset("google", dim=96), "muvera1:google:d96:r20:k5:p16:s1:fill"),
     ],
 )
@@ -85,6 +88,7 @@ def test_fingerprint_round_trip(data):
         dialect=dialect,
         fill=data.draw(st.booleans()),
         final_dim=data.draw(st.none() | st.just(1)),
+        unit_norm=data.draw(st.booleans()),
     )
     assert Muvera.from_fingerprint(muvera.fingerprint) == muvera
 
@@ -98,6 +102,8 @@ def test_fingerprint_round_trip(data):
         "muvera1:fastembed:d128:r20:k5:p016:s42:fill",
         "muvera1:fastembed:d128:r20:k5:p128:s42:fill",
         "muvera1:fastembed:d128:r20:k5:p16:fill",
+        "muvera1:fastembed:d128:r20:k5:p16:s42:fill:nounit",
+        "muvera1:fastembed:d128:r20:k5:p16:s42:fill:unit:f9",
         "muvera1:weaviate:d128:r20:k5:p16:s7:fill",
         "muvera1:weaviate:d128:r20:k5:p16:s42:fill",
         "muvera1:qdrant:d128:r20:k5:p16:s42:fill",
@@ -126,6 +132,7 @@ def test_no_fingerprint(text):
             "seed is 7: Weaviate's matrices are fixed, leave the seed out.",
         ),
         ({"fill": "yes"}, "fill is 'yes', expected True or False."),
+        ({"unit_norm": 1}, "unit_norm is 1, expected True or False."),
         (
             {"final_dim": 10_241},
             "final_dim is 10241, expected an integer of 1 to 10240, the size that it shortens.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vectorplug.cli.console import notes, print_json, results
-from vectorplug.cli.options import Collection, Json, Model, Store, StoredMode, make_vectorizer
+from vectorplug.cli.options import Collection, Config, Json, Model, Store, StoredMode, make_vectorizer
 from vectorplug.errors import InputError
 from vectorplug.settings import settings
 
@@ -28,6 +28,7 @@ def index(
     collection: Collection = None,
     model: Model = None,
     mode: StoredMode = None,
+    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Encode the texts of files and write them into a collection."""
@@ -35,7 +36,7 @@ def index(
 
     store, collection = store or settings().store, collection or settings().collection
     broken: list[BrokenLine] = []
-    with open_or_make(store, collection, model, mode) as opened:
+    with open_or_make(store, collection, model, mode, config) as opened:
         documents = read_corpus(paths, on_broken=broken.append)
         report = opened.add(*_columns(documents))
         total = opened.count()
@@ -66,10 +67,16 @@ def index(
     )
 
 
-def open_or_make(url: str, collection: str, model: str | None, mode: str | None) -> "AnyStore[Any]":
-    """The collection with the model that it was made with; a new one with the named or the default model."""
-    from vectorplug.search import open_store
+def open_or_make(
+    url: str, collection: str, model: str | None, mode: str | None, config: Path | None = None
+) -> "AnyStore[Any]":
+    """The collection with the model that it was made with; a new one as the config says, or the named model."""
+    from vectorplug.search import IndexConfig, open_store
 
+    if config is not None:
+        said = IndexConfig.read(config)
+        vectorizer = make_vectorizer(model, said)
+        return open_store(url, collection=collection, vectorizer=vectorizer, mode=mode, config=said)  # type: ignore[arg-type]
     if model is None and settings().model is None:
         opened = open_store(url, collection=collection, mode=mode)  # type: ignore[arg-type]
         if opened.info is not None:

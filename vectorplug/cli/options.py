@@ -1,5 +1,6 @@
 """The options that several commands share, and the objects that they name."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,9 +9,10 @@ from vectorplug.cli.console import notes
 from vectorplug.settings import settings
 
 if TYPE_CHECKING:
+    from vectorplug.search import IndexConfig
     from vectorplug.vectorizer import Vectorizer
 
-__all__ = ["Collection", "Json", "Model", "Store", "StoredMode", "make_vectorizer"]
+__all__ = ["Collection", "Config", "Json", "Model", "Store", "StoredMode", "make_vectorizer"]
 
 # Their defaults are those of `Settings`, read when a command runs.
 Store = Annotated[
@@ -32,16 +34,28 @@ StoredMode = Annotated[
     str | None,
     typer.Option("--mode", help="native, fde, fde+rerank (the default), dense, dense+rerank, hybrid, hybrid+rerank."),
 ]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="A TOML file that says model, mode, candidates, FDE and numbers, as `vectorplug tune` writes it; --model "
+        "and --mode go before it.",
+        exists=True,
+        dir_okay=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
-def make_vectorizer(model: str | None) -> "Vectorizer":
-    """The named model, or the default one, said on stderr."""
+def make_vectorizer(model: str | None, config: "IndexConfig | None" = None) -> "Vectorizer":
+    """The named model, or the config's, or the default one, said on stderr."""
     from vectorplug.models.default import default_model
     from vectorplug.vectorizer import Vectorizer
 
-    name = model or settings().model
+    name = model or (config.model if config is not None else None) or settings().model
     if name is None:
         name = default_model()
         notes.print(f"model: {name} (the default here; --model names another)", style="dim")
+    if config is not None:
+        return config.vectorizer(name, device=settings().device, dtype=settings().dtype)
     return Vectorizer(name, device=settings().device, dtype=settings().dtype)

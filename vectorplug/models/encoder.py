@@ -21,7 +21,7 @@ from vectorplug.models.loading import Checkpoint, load, quiet
 from vectorplug.models.packed import PackedEncoder
 from vectorplug.models.piece import Piece
 from vectorplug.models.spans import merges_tokens, no_spans, spans, tails
-from vectorplug.models.tokenizing import Role, TokenizedText, limit, tokenize
+from vectorplug.models.tokenizing import Role, TokenizedText, limit, limited, tokenize
 from vectorplug.models.weights import HostWeights, empty, weight_bytes
 from vectorplug.multivectors import MultiVectors
 
@@ -49,6 +49,9 @@ class Facts:
     dtype: torch.dtype
     is_packed: bool
     is_multi_vector: bool
+    document_limit: int = 0
+    query_limit: int = 0
+    """The most tokens of a text; 0 where the checkpoint does not say."""
 
 
 class Encoder:
@@ -105,6 +108,8 @@ class Encoder:
             dtype=self.dtype if self.is_packed else torch.float32,
             is_packed=self.is_packed,
             is_multi_vector=self.is_multi_vector,
+            document_limit=self.limit("document"),
+            query_limit=self.limit("query"),
         )
 
     @property
@@ -112,24 +117,28 @@ class Encoder:
         """Tokens of one forward pass where nobody says how many."""
         return CPU_BATCH_TOKENS if self.device.type == "cpu" else GPU_BATCH_TOKENS
 
-    def tokenize(self, texts: Sequence[str], role: Role) -> list[TokenizedText]:
-        """n texts as the model reads them, in order; `len` of each is its exact cost in tokens."""
+    def tokenize(self, texts: Sequence[str], role: Role, length: int | None = None) -> list[TokenizedText]:
+        """n texts as the model reads them, in order; `len` of each is its exact cost in tokens.
+
+        No more than `length` tokens are read of each, where that is less than the checkpoint's own limit.
+        """
         with self._tokenizing:
-            return tokenize(self._model, texts, role)
+            return tokenize(self._model, texts, role, length)
 
     def limit(self, role: Role) -> int:
         """The most tokens that a text of that role may have; 0 where the checkpoint does not say."""
         return limit(self._model, role)
 
-    def spans(self, texts: Sequence[str], role: Role) -> list[npt.NDArray[np.int32]]:
+    def spans(self, texts: Sequence[str], role: Role, length: int | None = None) -> list[npt.NDArray[np.int32]]:
         """n times int32 [tokens, 2]: characters [start, end) of the text that each of its token vectors stands for.
 
-        In the order of `forward(...).split()`. -1, -1: none (markers, prompt, expansion), or not known.
+        In the order of `forward(...).split()`. -1, -1: none (markers, prompt, expansion), or not known. `length` is
+        that of `tokenize`.
         """
         if texts and merges_tokens(self._model, role):  # how many vectors it leaves, its own numbers decide
-            return [no_spans(len(tokens)) for tokens in self.forward(self.tokenize(texts, role)).split()]
+            return [no_spans(len(tokens)) for tokens in self.forward(self.tokenize(texts, role, length)).split()]
         with self._tokenizing:
-            return spans(self._model, texts, role)
+            return spans(limited(self._model, role, length), texts, role)
 
     def tails(self, texts: Sequence[str], role: Role) -> list[str]:
         """n texts: of each the longest end that the model reads whole; the text itself where it fits."""
@@ -137,7 +146,7 @@ class Encoder:
             return tails(self._model, texts, role)
 
     def forward(self, texts: Sequence[TokenizedText]) -> Piece:
-        """One forward pass over texts of one role, which may come from different calls of `tokenize`."""
+        """One forward pass over texts of one role and length, which may come from different calls of `tokenize`."""
         return (self._forward or self.forward_once)(texts)
 
     def forward_once(self, texts: Sequence[TokenizedText]) -> Piece:
@@ -194,14 +203,18 @@ class Encoder:
         *,
         batch_tokens: int | None,
         progress: Callable[[int], Any],
+        length: int | None = None,
     ) -> Encoded:
-        """n texts in their order; of `outputs`, "tokens" and "dense". `progress` hears how many texts are done."""
+        """n texts in their order; of `outputs`, "tokens" and "dense". `progress` hears how many texts are done.
+
+        `length` is that of `tokenize`.
+        """
         tokens: list[Any] = [None] * len(texts)
         dense = np.empty((len(texts), self.dense_dim), np.float32)
         truncated, token_counts = np.zeros((2, len(texts)), np.int64)
         by_size = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
         for window in batched(by_size, WINDOW_TEXTS):
-            tokenized = dict(zip(window, self.tokenize([texts[i] for i in window], role), strict=True))
+            tokenized = dict(zip(window, self.tokenize([texts[i] for i in window], role, length), strict=True))
             for batch in token_batches(tokenized, batch_tokens or self.batch_tokens):
                 piece = self.forward([tokenized[i] for i in batch])
                 dense[batch] = piece.dense

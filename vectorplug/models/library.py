@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 
 from vectorplug.models.loading import Checkpoint
 from vectorplug.models.piece import Piece
-from vectorplug.models.tokenizing import TokenizedText, prompt_of
+from vectorplug.models.tokenizing import TokenizedText, limited, prompt_of
 
 __all__ = ["LibraryEncoder"]
 
@@ -30,8 +30,9 @@ class LibraryEncoder:
         self._lock = threading.Lock()
 
     def forward(self, texts: Sequence[TokenizedText]) -> Piece:
-        """One forward pass over texts of one role, padded to the longest."""
-        role, model = texts[0].role, self._model
+        """One forward pass over texts of one role and one length, padded to the longest."""
+        role = texts[0].role
+        model = limited(self._model, role, texts[0].length)
         with self._lock, torch.inference_mode():
             parts: Any = model.encode(
                 [text.text for text in texts],

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,9 @@ from torch import Tensor
 
 from vectorplug.models.names import Role
 
-__all__ = ["Role", "TokenizedText", "limit", "prompt_of", "tokenize"]
+__all__ = ["Role", "TokenizedText", "limit", "limited", "prompt_of", "tokenize"]
+
+Model = TypeVar("Model", bound=MultiVectorEncoder | SentenceTransformer)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,6 +22,7 @@ class TokenizedText:
     """One text as the model reads it: `ids` int64 [length], and `types`, where the model has token types.
 
     The first `attended` tokens are keys, the rest are expansion tokens that only ask. `truncated` tokens were cut off.
+    `length` is the most that it was allowed; None is the checkpoint's own limit.
     """
 
     text: str
@@ -29,6 +32,7 @@ class TokenizedText:
     attended: int
     truncated: int
     prompt_length: int | None
+    length: int | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -43,8 +47,44 @@ def prompt_of(model: MultiVectorEncoder | SentenceTransformer, role: Role) -> st
     return found
 
 
-def tokenize(model: MultiVectorEncoder | SentenceTransformer, texts: Sequence[str], role: Role) -> list[TokenizedText]:
-    """n texts through the library's own preprocessing (prompt, markers, expansion, length), then unpadded."""
+def limited(model: Model, role: Role, length: int | None) -> Model:
+    """The model, of whose texts of that role no more than `length` tokens are read; None is its own limit.
+
+    It shares everything but its lengths with the one given, which others may be using. Queries that the checkpoint
+    expands with [MASK]s are expanded to `length` at the most.
+    """
+    first: Any = model[0]
+    if length is None or not hasattr(first, "query_expansion"):  # a bag of words has one vector, whatever it reads
+        return model
+    first = _twin(first)
+    if role == "document":
+        first.document_length = length
+    else:
+        expansion = first.query_expansion
+        # The one is checked against the other.
+        first.query_expansion, first.query_length = None, length
+        if expansion is not None:
+            first.query_expansion = {**expansion, "length": min(expansion["length"], length)}
+    twin: Model = _twin(model)
+    twin._modules = {**model._modules, next(iter(model._modules)): first}
+    return twin
+
+
+def _twin(module: Any) -> Any:
+    """Another object with the same attributes, its parts and weights included."""
+    twin = object.__new__(type(module))
+    twin.__dict__.update(module.__dict__)
+    return twin
+
+
+def tokenize(
+    model: MultiVectorEncoder | SentenceTransformer, texts: Sequence[str], role: Role, length: int | None = None
+) -> list[TokenizedText]:
+    """n texts through the library's own preprocessing (prompt, markers, expansion, length), then unpadded.
+
+    `length` is as for `limited`.
+    """
+    model = limited(model, role, length)
     features: dict[str, Any] = model.preprocess(list(texts), prompt=prompt_of(model, role), task=role)
     if "attention_mask" not in features:  # a bag of words: no sequence, no limit, and next to no cost
         nothing = torch.zeros(1, dtype=torch.int64)
@@ -64,7 +104,10 @@ def tokenize(model: MultiVectorEncoder | SentenceTransformer, texts: Sequence[st
         strict=True,
     )
     prompt_length = features.get("prompt_length")
-    return [TokenizedText(text, role, ids, kinds, keys, cut, prompt_length) for text, ids, kinds, keys, cut in columns]
+    return [
+        TokenizedText(text, role, ids, kinds, keys, cut, prompt_length, length)
+        for text, ids, kinds, keys, cut in columns
+    ]
 
 
 def _truncated(

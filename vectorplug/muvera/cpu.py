@@ -28,9 +28,11 @@ NUMBERS_A_TOKEN = 128
 
 
 def encode(
-    matrices: Matrices, tokens: MultiVectors, *, average: bool, fill: bool, dtype: npt.DTypeLike
+    matrices: Matrices, tokens: MultiVectors, *, average: bool, fill: bool, unit_norm: bool, dtype: npt.DTypeLike
 ) -> npt.NDArray[Any]:
     """float32 or float16 [n, size]: blocks are sums, or averages; `fill` fills the empty ones.
+
+    With `unit_norm` each vector has norm 1, or is zero.
 
     Uses up to NUMBA_NUM_THREADS threads, and may be called from several. InputError where float16 is too narrow.
     """
@@ -41,10 +43,10 @@ def encode(
         part = tokens[task].astype("float32")
         values, offsets = _read_only(np.require(part.values, requirements=["C", "A"])), _read_only(part.offsets)
         if fdes.dtype == np.float32:
-            encode_all(values, offsets, packed, average, fill, fdes[task])
+            encode_all(values, offsets, packed, average, fill, unit_norm, fdes[task])
             return
         wide = np.empty(fdes[task].shape, np.float32)
-        encode_all(values, offsets, packed, average, fill, wide)
+        encode_all(values, offsets, packed, average, fill, unit_norm, wide)
         try:
             with np.errstate(over="raise"):
                 fdes[task] = wide

@@ -25,7 +25,8 @@ PRESETS: Final[dict[str, tuple[int, int, int, int]]] = {
 }
 FINGERPRINT = re.compile(
     r"muvera1:(?P<dialect>[a-z]+):d(?P<dim>\d+):r(?P<repetitions>\d+):k(?P<ksim>\d+)"
-    r":(?:p(?P<dproj>\d+)|identity)(?::s(?P<seed>\d+))?:(?P<fill>fill|nofill)(?::f(?P<final_dim>\d+))?",
+    r":(?:p(?P<dproj>\d+)|identity)(?::s(?P<seed>\d+))?:(?P<fill>fill|nofill)(?::f(?P<final_dim>\d+))?"
+    r"(?P<unit_norm>:unit)?",
     re.ASCII,
 )
 
@@ -57,7 +58,8 @@ class Compressor(Protocol):
 class Muvera:
     """One vector a text: tokens fall into 2^ksim blocks by sign bits, `repetitions` times; blocks are concatenated.
 
-    <query FDE, document FDE> is about repetitions x MaxSim. Vectors can be compared only under one `fingerprint`.
+    <query FDE, document FDE> is about repetitions x MaxSim, but for `unit_norm`. Vectors can be compared only under
+    one `fingerprint`.
 
     dim          numbers a token
     repetitions  independent partitions, at least 1
@@ -67,6 +69,8 @@ class Muvera:
     dialect      "fastembed", "google" or "weaviate": whose vectors these are
     fill         a document's empty block takes the token nearest by Hamming distance
     final_dim    numbers of a last count sketch of the whole vector; None is no sketch
+    unit_norm    document vectors, the sketch included, have norm 1 (one of zeros stays so); queries are as they are,
+                 since their norm changes no ranking
 
     Raises ConfigurationError. Source: arXiv 2405.19504, sections 2 and 3.
     """
@@ -79,12 +83,15 @@ class Muvera:
     dialect: Dialect = "fastembed"
     fill: bool = True
     final_dim: int | None = None
+    unit_norm: bool = False
 
     def __post_init__(self) -> None:
         if self.dialect not in DIALECTS:
             raise ConfigurationError(f"dialect {self.dialect!r} is unknown; it is one of {', '.join(DIALECTS)}.")
-        if not isinstance(self.fill, bool | np.bool_):
-            raise ConfigurationError(f"fill is {self.fill!r}, expected True or False.")
+        for name in ("fill", "unit_norm"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise ConfigurationError(f"{name} is {getattr(self, name)!r}, expected True or False.")
+            self._set(name, bool(getattr(self, name)))
         dim = self._checked("dim", self.dim, 1)
         self._checked("repetitions", self.repetitions, 1)
         self._checked("ksim", self.ksim, 0, MAX_KSIM)
@@ -98,7 +105,6 @@ class Muvera:
             self._checked("seed", self.seed, 0, MAX_SEED)
         if self.dialect == "fastembed" and self.dproj == dim:
             self._set("dproj", None)
-        self._set("fill", bool(self.fill))
         if self.final_dim is not None:
             self._checked("final_dim", self.final_dim, 1, self._full_size, hint=", the size that it shortens")
 
@@ -114,6 +120,7 @@ class Muvera:
         seed: int | None = None,
         fill: bool = True,
         final_dim: int | None = None,
+        unit_norm: bool = False,
     ) -> Self:
         """The parameters that an implementation is used with, some of them replaced.
 
@@ -132,6 +139,7 @@ class Muvera:
             dialect=cast(Dialect, name),
             fill=fill,
             final_dim=final_dim,
+            unit_norm=unit_norm,
         )
 
     @classmethod
@@ -146,7 +154,8 @@ class Muvera:
             name: None if match[name] is None else int(match[name])
             for name in ("dim", "repetitions", "ksim", "dproj", "seed", "final_dim")
         }
-        options: dict[str, Any] = {**numbers, "dialect": match["dialect"], "fill": match["fill"] == "fill"}
+        flags = {"fill": match["fill"] == "fill", "unit_norm": match["unit_norm"] is not None}
+        options: dict[str, Any] = {**numbers, **flags, "dialect": match["dialect"]}
         made = cls(**options)
         if made.fingerprint != text:
             raise ConfigurationError(f"{text!r} is no fingerprint of MUVERA; did you mean {made.fingerprint!r}?")
@@ -167,6 +176,8 @@ class Muvera:
         parts.append("fill" if self.fill else "nofill")
         if self.final_dim is not None:
             parts.append(f"f{self.final_dim}")
+        if self.unit_norm:
+            parts.append("unit")
         return ":".join(parts)
 
     @property
@@ -216,7 +227,8 @@ class Muvera:
         # numba takes half a second to import: only who encodes pays for it.
         from vectorplug.muvera import cpu
 
-        return cpu.encode(self.matrices, tokens, average=average, fill=average and self.fill, dtype=dtype)
+        flags = {"fill": average and self.fill, "unit_norm": average and self.unit_norm}
+        return cpu.encode(self.matrices, tokens, average=average, dtype=dtype, **flags)
 
     @property
     def _full_size(self) -> int:

@@ -60,7 +60,9 @@ class Packed(NamedTuple):
 
 
 @compiled
-def encode_all(values: Array, offsets: Array, packed: Packed, average: bool, fill: bool, fdes: Array) -> None:
+def encode_all(
+    values: Array, offsets: Array, packed: Packed, average: bool, fill: bool, unit_norm: bool, fdes: Array
+) -> None:
     """`values` float32 [total, dim], `offsets` int64 [n + 1]; writes all of `fdes` float32 [n, size]."""
     repetitions, ksim, dim = packed.planes.shape
     blocks = 1 << ksim
@@ -102,6 +104,8 @@ def encode_all(values: Array, offsets: Array, packed: Packed, average: bool, fil
             _write(products if projected else rows, keys, ends, fillers, packed.places, average, target)
         if sketched:
             _sketch(unsketched, packed, fdes[i])
+        if unit_norm:
+            _to_unit_norm(fdes[i])
 
 
 @compiled
@@ -127,11 +131,11 @@ def _sign_bits(tokens: Array, packed: Packed, bounds: Array, signs: Array, doubt
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
-def _norm(token: Array) -> float:
-    # Only a bound comes of it, so the order of this sum is free.
+def _norm(vector: Array) -> float:
+    # In whatever order is fastest: one that the compiler chooses, once, for vectors of any length.
     total = 0.0
-    for number in token:
-        total += np.float64(number) * np.float64(number)
+    for i in range(len(vector)):  # over the numbers themselves the compiler makes no vector of it
+        total += np.float64(vector[i]) * np.float64(vector[i])
     return math.sqrt(total)
 
 
@@ -286,3 +290,12 @@ def _sketch(full: Array, packed: Packed, fde: Array) -> None:
     fde[:] = 0
     for i in range(len(full)):
         fde[packed.columns[i]] += packed.signs[i] * full[i]
+
+
+@compiled
+def _to_unit_norm(fde: Array) -> None:
+    norm = _norm(fde)
+    if norm > 0:
+        scale = 1 / norm
+        for j in range(len(fde)):
+            fde[j] = np.float32(fde[j] * scale)

@@ -11,14 +11,18 @@ __all__ = ["encode_documents", "encode_queries"]
 Floats = npt.NDArray[np.float64]
 
 
-def encode_documents(matrices: Matrices, documents: MultiVectors, *, fill: bool) -> Floats:
+def encode_documents(matrices: Matrices, documents: MultiVectors, *, fill: bool, unit_norm: bool = False) -> Floats:
     """float64 [n, size]: a block is the average of its tokens; with `fill` an empty one takes the nearest token.
 
+    With `unit_norm` the whole vector is divided by its norm, where that is not 0.
     Source: arXiv 2405.19504, section 2.
     """
     fdes = np.empty((len(documents), matrices.size))
     for fde, document in zip(fdes, documents, strict=True):
         fde[:] = _encode(matrices, document.astype(np.float64), average=True, fill=fill)
+        norm = np.linalg.norm(fde)
+        if unit_norm and norm > 0:
+            fde /= norm
     return fdes
 
 

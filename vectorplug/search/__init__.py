@@ -2,6 +2,7 @@
 
 from vectorplug.search.asynchronous import AsyncStore
 from vectorplug.search.backfill import BackfillReport
+from vectorplug.search.config import IndexConfig
 from vectorplug.search.hits import AddReport, Hit, Hits
 from vectorplug.search.modes import MODES, VECTOR_MODES, Mode
 from vectorplug.search.open import open_store
@@ -15,6 +16,7 @@ __all__ = [
     "BackfillReport",
     "Hit",
     "Hits",
+    "IndexConfig",
     "Mode",
     "Store",
     "open_store",

@@ -1,6 +1,8 @@
 """The plain store: everything in memory, every score computed. Exact, and the oracle of every other store."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -9,9 +11,11 @@ import numpy.typing as npt
 from vectorplug.encoded import Encoded, Output
 from vectorplug.errors import ConfigurationError
 from vectorplug.maxsim import maxsim
+from vectorplug.muvera.codes import FdeCodes
+from vectorplug.search.config import IndexConfig
 from vectorplug.search.database import Database
-from vectorplug.search.fingerprint import CollectionInfo
-from vectorplug.search.hits import Hit, Question, Row, Rows
+from vectorplug.search.fingerprint import CollectionInfo, StoredDtypes
+from vectorplug.search.hits import Hit, Id, Question, Row, Rows
 from vectorplug.search.modes import Mode, Plan
 from vectorplug.search.store import Store
 from vectorplug.search.text_vectorizer import TextVectorizer
@@ -32,16 +36,23 @@ class BruteStore(Store[PayloadFilter]):
         vectorizer: TextVectorizer | None = None,
         mode: Mode | None = None,
         outputs: Sequence[Output] | None = None,
+        config: IndexConfig | None = None,
     ) -> None:
         if url != "memory:":
             raise ConfigurationError(f"url {url!r} names a place, a store in memory has none: expected 'memory:'.")
-        super().__init__(MemoryCollection(), collection, vectorizer=vectorizer, mode=mode, outputs=outputs)
+        super().__init__(
+            MemoryCollection(), collection, vectorizer=vectorizer, mode=mode, outputs=outputs, config=config
+        )
 
 
 class MemoryCollection(Database[PayloadFilter]):
-    """Rows and vectors in the order in which they came; a row that was deleted is None."""
+    """Rows and vectors in the order in which they came; a row that was deleted is None.
+
+    Tokens are kept in the dtype that was asked for; FDEs are rounded to theirs, and held in float32 as they are scored.
+    """
 
     def __init__(self) -> None:
+        self._dtypes = StoredDtypes()
         self._rows: list[Row | None] = []
         self._positions: dict[str, int] = {}
         self._parts: list[Encoded] = []
@@ -53,7 +64,7 @@ class MemoryCollection(Database[PayloadFilter]):
         return None
 
     def create(self, info: CollectionInfo) -> None:
-        pass
+        self._dtypes = info.dtypes
 
     def contents(self, keys: Sequence[str]) -> Mapping[str, str]:
         there = ((key, self._rows[self._positions[key]]) for key in keys if key in self._positions)
@@ -62,6 +73,10 @@ class MemoryCollection(Database[PayloadFilter]):
     def payloads(self, keys: Sequence[str]) -> Mapping[str, dict[str, Any]]:
         there = ((key, self._rows[self._positions[key]]) for key in keys if key in self._positions)
         return {key: dict(row.payload) for key, row in there if row is not None}
+
+    def scan(self, most: int) -> Iterator[tuple[Id, dict[str, Any]]]:
+        there = ((row.id, dict(row.payload)) for row in self._rows if row is not None)
+        return islice(there, most)
 
     def refusals(self, rows: Rows) -> Mapping[int, str]:  # noqa: ARG002
         return {}
@@ -73,7 +88,7 @@ class MemoryCollection(Database[PayloadFilter]):
         self.delete([row.key for row in rows.rows])
         self._positions |= {row.key: len(self._rows) + i for i, row in enumerate(rows.rows)}
         self._rows.extend(rows.rows)
-        self._parts.append(rows.encoded)
+        self._parts.append(self._rounded(rows.encoded))
 
     def search(
         self, question: Question, plan: Plan, limit: int, filter: PayloadFilter | None, candidates: int
@@ -106,6 +121,17 @@ class MemoryCollection(Database[PayloadFilter]):
             return maxsim(query.tokens[0], documents.tokens, candidates=positions)
         scores = (getattr(documents, name) @ getattr(query, name)[0])[positions]
         return np.asarray(scores, np.float32)
+
+    def _rounded(self, encoded: Encoded) -> Encoded:
+        tokens, fde = encoded.tokens, encoded.fde
+        if tokens is not None and self._dtypes.tokens != "float32":
+            tokens = tokens.astype(self._dtypes.tokens)
+        match self._dtypes.fde:
+            case "float16" if fde is not None:
+                fde = fde.astype(np.float16).astype(np.float32)
+            case ("int8" | "bit") as kind if fde is not None:
+                fde = FdeCodes.of(fde, kind).decode()
+        return replace(encoded, tokens=tokens, fde=fde)
 
     def _vectors(self) -> Encoded:
         """One array of each kind; the parts that came in since the last search are joined to it."""

@@ -44,6 +44,13 @@ class Database(ABC, Generic[Filter]):
         """key -> the caller's payload of those documents that are there."""
 
     @abstractmethod
+    def scan(self, most: int) -> Iterator[tuple[Id, dict[str, Any]]]:
+        """The caller's id and payload of `most` documents, of all where there are fewer, in the database's own order.
+
+        Read page by page as they are asked for: a large collection is never read further than `most`.
+        """
+
+    @abstractmethod
     def refusals(self, rows: Rows) -> Mapping[int, str]:
         """Position -> why this database cannot hold that document; the others are written."""
 

@@ -7,9 +7,13 @@ from pydantic.functional_validators import AfterValidator
 
 from vectorplug.encoded import Output
 from vectorplug.errors import ConfigurationError, FingerprintError, StoreError
+from vectorplug.models.recipe import Recipe
 from vectorplug.search.modes import Mode, plan_of
 
-__all__ = ["CollectionInfo", "NotOursError"]
+__all__ = ["CollectionInfo", "FdeDtype", "NotOursError", "StoredDtypes", "TokenDtype"]
+
+TokenDtype = Literal["float32", "float16", "int8"]
+FdeDtype = Literal["float32", "float16", "int8", "bit"]
 
 
 def _stored_somehow(dims: dict[Output, int]) -> dict[Output, int]:
@@ -22,12 +26,24 @@ class NotOursError(StoreError):
     """A collection of that name is there and was not made by vectorplug; `backfill` may adopt it."""
 
 
+class StoredDtypes(BaseModel):
+    """In which numbers a store keeps the tokens and the FDEs; each database has some of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tokens: TokenDtype = "float32"
+    fde: FdeDtype = "float32"
+
+
 class CollectionInfo(BaseModel):
     """The model, FDE, stored vectors and default mode of one collection; JSON in the collection's own metadata.
 
     `encoder` is the vectorizer's fingerprint (model, revision, recipe); None where vectors came from elsewhere.
+    `recipe` is what that vectorizer cuts beyond the checkpoint's own; None where it is the checkpoint's.
     `dims` gives the numbers of each stored kind of vector (of one token for "tokens"), `words` whether the text is
-    indexed for BM25. `adopted` is a collection that was there before, whose documents keep the database's own ids.
+    indexed for BM25. `candidates` is how many a search ranks unless it says otherwise; None: 10 a hit, at least 100.
+    `dtypes` are the numbers in which the vectors are kept. `adopted` is a collection that was there before, whose
+    documents keep the database's own ids.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,9 +51,12 @@ class CollectionInfo(BaseModel):
     format: Literal[1] = 1
     model: str | None = None
     encoder: str | None = None
+    recipe: Recipe | None = None
     fde: str | None = None
     dims: Annotated[dict[Output, PositiveInt], AfterValidator(_stored_somehow)]
     mode: Mode
+    candidates: PositiveInt | None = None
+    dtypes: StoredDtypes = StoredDtypes()
     words: bool = False
     adopted: bool = False
 
@@ -80,6 +99,16 @@ class CollectionInfo(BaseModel):
             f"[{opened.fingerprint}]: their vectors cannot be mixed. Open it with the same model and FDE "
             "(leave vectorizer out to use those it was made with), or index into a new collection."
         )
+
+    def check_dtypes(self, wanted: StoredDtypes, collection: str) -> None:
+        """Raise ConfigurationError where the vectors that are stored are kept in other numbers than `wanted`."""
+        for name in ("tokens", "fde"):
+            stored, asked = getattr(self.dtypes, name), getattr(wanted, name)
+            if name in self.dims and stored != asked:
+                raise ConfigurationError(
+                    f"collection {collection!r} keeps its {name} in {stored}, the config asks for {asked}: index into "
+                    "a new collection, or correct the config."
+                )
 
     def check_mode(self, mode: str, collection: str) -> None:
         """Raise ConfigurationError where the vectors that `mode` needs are not stored."""

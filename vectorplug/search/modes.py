@@ -49,6 +49,9 @@ def plan_of(mode: str) -> Plan:
     return _plans[mode]
 
 
-def default_candidates(limit: int) -> int:
-    """How many candidates are ranked by exact MaxSim where the caller does not say: 10 a hit, at least 100."""
-    return max(100, 10 * limit)
+def default_candidates(limit: int, stored: int | None = None) -> int:
+    """How many candidates are ranked by exact MaxSim where the caller does not say: 10 a hit, at least 100.
+
+    `stored` is what the collection says, no less than `limit`.
+    """
+    return max(100, 10 * limit) if stored is None else max(stored, limit)

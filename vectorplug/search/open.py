@@ -6,6 +6,7 @@ from typing import Any
 
 from vectorplug.encoded import Output
 from vectorplug.errors import ConfigurationError
+from vectorplug.search.config import IndexConfig
 from vectorplug.search.modes import Mode
 from vectorplug.search.store import Store
 from vectorplug.search.text_vectorizer import TextVectorizer
@@ -21,12 +22,13 @@ def open_store(
     vectorizer: TextVectorizer | None = None,
     mode: Mode | None = None,
     outputs: Sequence[Output] | None = None,
+    config: IndexConfig | None = None,
 ) -> Store[Any]:
     """Open `edge:FOLDER` (an embedded Qdrant), `qdrant+http://HOST:6333` (a server), `memory:`, or another adapter's.
 
-    `vectorizer` and `mode` may be left out for a collection that exists. A server's API key is
-    VECTORPLUG_STORE_API_KEY. ConfigurationError for an unknown scheme or an adapter whose database client is not
-    installed.
+    `vectorizer` and `mode` may be left out for a collection that exists; a `config` brings both for a new one. A
+    server's API key is VECTORPLUG_STORE_API_KEY. ConfigurationError for an unknown scheme or an adapter whose
+    database client is not installed.
     """
     adapters = {point.name: point for point in entry_points(group="vectorplug.adapters")}
     scheme, colon, _ = url.partition(":")
@@ -43,6 +45,8 @@ def open_store(
             f"store {url!r} needs the package {error.name!r}: pip install 'vectorplug[{name}]'."
         ) from error
     key = settings().store_api_key
-    server: dict[str, Any] = {"api_key": key.get_secret_value()} if key is not None and "+" in scheme else {}
-    store: Store[Any] = adapter(url, collection, vectorizer=vectorizer, mode=mode, outputs=outputs, **server)
+    more: dict[str, Any] = {"api_key": key.get_secret_value()} if key is not None and "+" in scheme else {}
+    if config is not None:
+        more["config"] = config
+    store: Store[Any] = adapter(url, collection, vectorizer=vectorizer, mode=mode, outputs=outputs, **more)
     return store

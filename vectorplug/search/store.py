@@ -1,7 +1,7 @@
 """The contract of a store: one collection of documents in one database, searched by mode."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -10,11 +10,13 @@ from tqdm.auto import tqdm
 
 from vectorplug.encoded import OUTPUTS, Encoded, Output
 from vectorplug.errors import ConfigurationError, InputError, StoreError
+from vectorplug.models.recipe import Recipe
 from vectorplug.search.adding import Adding, not_finite
 from vectorplug.search.backfill import BackfillReport, Unfilled, estimate, fill_all
+from vectorplug.search.config import IndexConfig
 from vectorplug.search.database import Database
 from vectorplug.search.explaining import explained
-from vectorplug.search.fingerprint import CollectionInfo, NotOursError
+from vectorplug.search.fingerprint import CollectionInfo, NotOursError, StoredDtypes
 from vectorplug.search.hits import AddReport, Hits, Id, Question, Row, StageReport, key_of, row_of
 from vectorplug.search.ingest import TEXT, windows
 from vectorplug.search.modes import Mode, Plan, default_candidates, plan_of
@@ -30,7 +32,8 @@ class Store(Generic[Filter]):
 
     `vectorizer` and `mode` may be left out for a collection that exists: it knows what it was made with.
     `outputs` names the vectors that a new collection stores, by default those that `mode` needs.
-    Raises FingerprintError where the collection was made with another model or FDE.
+    `config` says all of it at once, and in which numbers a new collection keeps its vectors; what is said beside it
+    goes before it. Raises FingerprintError where the collection was made with another model or FDE.
     """
 
     chunk_bytes: ClassVar[int] = 16 * 2**20
@@ -44,13 +47,20 @@ class Store(Generic[Filter]):
         vectorizer: TextVectorizer | None,
         mode: Mode | None,
         outputs: Sequence[Output] | None,
+        config: IndexConfig | None = None,
     ) -> None:
         self.collection = collection
         self._database = database
         self._vectorizer = vectorizer
+        self._config = config
+        self._candidates = config.candidates if config is not None else None
+        self._dtypes = StoredDtypes()
         self._closed = False
         self._not_ours: NotOursError | None = None
         try:
+            if config is not None:
+                mode = mode or config.mode
+                self._dtypes = StoredDtypes(tokens=config.tokens.dtype, fde=config.store.fde_dtype)
             self._outputs = tuple(outputs or plan_of(mode or "fde+rerank").outputs)
             unknown = [name for name in self._outputs if name not in OUTPUTS]
             if unknown:
@@ -59,6 +69,10 @@ class Store(Generic[Filter]):
             self.mode: Mode = mode or (self._info.mode if self._info else "fde+rerank")
             if self._info is not None:
                 self._info.check_mode(self.mode, collection)
+                if config is not None:
+                    self._info.check_dtypes(self._dtypes, collection)
+                    if vectorizer is None and self._info.model is not None:
+                        self._vectorizer = vectorizer = config.vectorizer()
                 if vectorizer is not None:
                     self._check_vectorizer(vectorizer)
         except BaseException:
@@ -72,7 +86,7 @@ class Store(Generic[Filter]):
 
     @property
     def vectorizer(self) -> TextVectorizer:
-        """The one given, or the one that the collection was made with (loaded at first use)."""
+        """The one given, the config's, or the one that the collection was made with (loaded at first use)."""
         if self._vectorizer is None:
             self._vectorizer = self._stored_vectorizer()
         return self._vectorizer
@@ -210,7 +224,8 @@ class Store(Generic[Filter]):
     ) -> Hits:
         """The `limit` best documents for a question, best first; `filter` is of the database's own type.
 
-        `candidates` documents are ranked by exact MaxSim in the +rerank modes (default: 10 a hit, at least 100).
+        `candidates` documents are ranked by exact MaxSim in the +rerank modes (default: what the collection was made
+        with, else 10 a hit and at least 100).
         With `explain` the stages are searched one by one, and the result's `stages` say what each found, and when.
         """
         if not isinstance(text, str):
@@ -270,6 +285,11 @@ class Store(Generic[Filter]):
         keys = {self._key(i): i for i in ids}
         found = self._database.payloads(list(keys)) if self._info is not None and keys else {}
         return {document_id: found[key] for key, document_id in keys.items() if key in found}
+
+    def scan(self, most: int) -> Iterator[tuple[Id, dict[str, Any]]]:
+        """The id and payload of at most `most` documents, in the database's own order, read as they are asked for."""
+        self._check_open()
+        return iter(()) if self._info is None else self._database.scan(most)
 
     def count(self) -> int:
         """How many documents the collection holds."""
@@ -337,12 +357,17 @@ class Store(Generic[Filter]):
 
     def _describe(self, dims: Mapping[Output, int], vectorizer: TextVectorizer | None) -> CollectionInfo:
         fde = vectorizer.fde if vectorizer is not None and "fde" in dims else None
+        # A vectorizer of the caller's own need not know of any.
+        recipe = getattr(vectorizer, "recipe", None)
         return CollectionInfo(
             model=vectorizer.model if vectorizer else None,
             encoder=vectorizer.fingerprint if vectorizer else None,
+            recipe=recipe if recipe != Recipe() else None,
             fde=fde.fingerprint if fde else None,
             dims=dict(dims),
             mode=self.mode,
+            candidates=self._candidates,
+            dtypes=self._dtypes,
             words=plan_of(self.mode).words or self._database.always_words,
         )
 
@@ -377,7 +402,8 @@ class Store(Generic[Filter]):
     def _hits(
         self, question: Question, plan: Plan, limit: int, filter: Filter | None, candidates: int | None, explain: bool
     ) -> Hits:
-        wanted = candidates or default_candidates(limit)
+        assert self._info is not None
+        wanted = candidates or default_candidates(limit, self._candidates or self._info.candidates)
         if not explain:
             return Hits(self._database.search(question, plan, limit, filter, wanted))
         return explained(
@@ -410,13 +436,16 @@ class Store(Generic[Filter]):
         from vectorplug.muvera import Muvera
         from vectorplug.vectorizer import Vectorizer
 
+        if self._info is None and self._config is not None:
+            return self._config.vectorizer()
         if self._info is None or self._info.model is None:
             raise ConfigurationError(
                 f"collection {self.collection!r} {'is new' if self._info is None else 'holds vectors made elsewhere'}: "
                 "open it with vectorizer=..., or use add_encoded and search_encoded."
             )
         fde = Muvera.from_fingerprint(self._info.fde) if self._info.fde else None
-        vectorizer = Vectorizer(self._info.model, fde=fde)
+        recipe = self._info.recipe or Recipe()
+        vectorizer = Vectorizer(self._info.model, fde=fde, **recipe.model_dump())
         self._check_vectorizer(vectorizer)
         return vectorizer
 

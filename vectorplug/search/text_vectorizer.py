@@ -10,7 +10,10 @@ __all__ = ["TextVectorizer"]
 
 
 class TextVectorizer(Protocol):
-    """What a store asks of a vectorizer; `vectorplug.Vectorizer` is one."""
+    """What a store asks of a vectorizer; `vectorplug.Vectorizer` is one.
+
+    It may have a `recipe`, too: what it cuts in all calls (a `Recipe`), which a collection then remembers.
+    """
 
     @property
     def model(self) -> str:

@@ -37,6 +37,7 @@ class FdeParameters(BaseModel):
     seed: int | None = None
     fill: bool = True
     final_dim: int | None = None
+    unit_norm: bool = False
 
 
 class FdeRequest(BaseModel):
