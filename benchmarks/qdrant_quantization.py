@@ -27,7 +27,7 @@ from qdrant_server import RunningQdrant, qdrant_server
 from benchmarks.rounds import console
 from vectorplug import Vectorizer
 from vectorplug.encoded import Encoded
-from vectorplug.evaluation import BeirCollection, read_collection
+from vectorplug.evaluation import Collection, read_collection
 from vectorplug.evaluation.exact import ExactTop
 from vectorplug.evaluation.metrics import Judge, overlap
 
@@ -61,7 +61,7 @@ WAYS = {
 class Bench:
     """One collection of texts and its vectors, put into a server in one way after the other."""
 
-    def __init__(self, collection: BeirCollection, vectorizer: Vectorizer, running: RunningQdrant) -> None:
+    def __init__(self, collection: Collection, vectorizer: Vectorizer, running: RunningQdrant) -> None:
         self.ids = [document.id for document in collection.documents]
         self.questions = list(collection.queries)
         self.documents = vectorizer.encode_document([d.text for d in collection.documents], outputs=("tokens", "fde"))
@@ -111,7 +111,7 @@ class Bench:
 
     def judged(self, rankings: Iterator[list[Any]]) -> tuple[str, str]:
         found = list(rankings)
-        ndcg, _ = self.judge.ndcg_and_recall(dict(zip(self.questions, found, strict=True)))
+        ndcg = self.judge.measure(dict(zip(self.questions, found, strict=True)))["ndcg@10"].mean()
         shared = np.mean([overlap(*pair) for pair in zip(found, self.exact, strict=True)])
         return f"{ndcg:.4f}", f"{shared:.3f}"
 

@@ -112,7 +112,7 @@ def _same(found: list[list[str]], exact: list[list[str]]) -> float:
 
 
 def _ndcg(qrels: Any, found: list[list[str]]) -> float:
-    return Judge(qrels).ndcg_and_recall(dict(zip(qrels, found, strict=True)))[0]
+    return float(Judge(qrels).measure(dict(zip(qrels, found, strict=True)))["ndcg@10"].mean())
 
 
 if __name__ == "__main__":

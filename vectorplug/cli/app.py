@@ -9,6 +9,7 @@ from vectorplug.cli.backfill import backfill
 from vectorplug.cli.demo import demo
 from vectorplug.cli.doctor import doctor
 from vectorplug.cli.evaluate import evaluate
+from vectorplug.cli.explain import explain
 from vectorplug.cli.index import index
 from vectorplug.cli.models import models
 from vectorplug.cli.search import search
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command()(index)
 app.command()(search)
+app.command()(explain)
 app.command()(backfill)
 app.command("eval")(evaluate)
 app.command()(serve)

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from vectorplug.errors import InputError
 from vectorplug.evaluation.pages import visible_text
 
-__all__ = ["SUFFIXES", "BrokenLine", "Document", "read_corpus"]
+__all__ = ["BEIR_CORPUS", "SUFFIXES", "BrokenLine", "Document", "read_corpus"]
 
 TEXT_FIELDS = ("text", "content", "body")
 ID_FIELDS = ("_id", "id")
