@@ -148,10 +148,14 @@ class Vectorizer:
         cut = self._recipe.dimensions
         return {"tokens": cut or self._facts.token_dim, **fde, "dense": cut or self._facts.dense_dim}
 
+    @property
+    def dtype(self) -> str:
+        """What the transformer computes in, such as "bfloat16"."""
+        return str(self._facts.dtype).removeprefix("torch.")
+
     def __repr__(self) -> str:
         path = "packed" if self._facts.is_packed else "library"
-        dtype = str(self._facts.dtype).removeprefix("torch.")
-        return f"Vectorizer({self.model!r}, {dict(self.dims)}, device={self._facts.device}, {dtype}, {path})"
+        return f"Vectorizer({self.model!r}, {dict(self.dims)}, device={self._facts.device}, {self.dtype}, {path})"
 
     def encode_document(
         self,

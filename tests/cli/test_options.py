@@ -62,6 +62,27 @@ PROMISED = {
         "--truncate",
         "--vectors",
     ],
+    "tune": [
+        "--budget-bytes",
+        "--budget-ms",
+        "--cache",
+        "--collection",
+        "--documents",
+        "--documents-total",
+        "--field",
+        "--help",
+        "--json",
+        "--model",
+        "--out",
+        "--plots",
+        "--qrels",
+        "--queries",
+        "--questions",
+        "--report",
+        "--store",
+        "--target-recall",
+        "source",
+    ],
 }
 
 

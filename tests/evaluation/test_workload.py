@@ -27,15 +27,12 @@ def collection_of(texts: Sequence[str], qrels: dict[str, dict[str, int]] | None 
 
 
 class Counting(WordVectorizer):
-    """Remembers what it has encoded; what it prints as may be chosen."""
+    """Remembers what it has encoded."""
 
-    def __init__(self, fingerprint: str = "words:1", said: str = "Counting") -> None:
-        self.fingerprint, self._said = fingerprint, said
+    def __init__(self, fingerprint: str = "words:1", dtype: str = "float32") -> None:
+        self.fingerprint, self.dtype = fingerprint, dtype
         self.documents: list[str] = []
         self.queries: list[str] = []
-
-    def __repr__(self) -> str:
-        return self._said
 
     def encode_document(self, texts: Sequence[str], **options: Any) -> Encoded:
         self.documents.extend(texts)

@@ -14,6 +14,7 @@ from vectorplug.cli.index import index
 from vectorplug.cli.models import models
 from vectorplug.cli.search import search
 from vectorplug.cli.serve import serve
+from vectorplug.cli.tune import tune
 
 __all__ = ["app"]
 
@@ -29,6 +30,7 @@ app.command()(search)
 app.command()(explain)
 app.command()(backfill)
 app.command("eval")(evaluate)
+app.command()(tune)
 app.command()(serve)
 app.command()(demo)
 app.command()(doctor)

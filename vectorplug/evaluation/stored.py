@@ -24,7 +24,7 @@ from vectorplug.search import MODES, Mode, Store
 from vectorplug.search.ingest import TEXT
 from vectorplug.search.modes import plan_of
 
-__all__ = ["evaluate_store"]
+__all__ = ["evaluate_store", "read_stored"]
 
 READ = 10_000
 # Of documents that are read only for their size and to draw questions from.
@@ -72,7 +72,7 @@ def evaluate_store(
     count = store.count()
     whole = count <= documents
     checked = _checked_modes(store, modes, count)
-    collection = _read(store, field, documents if whole else min(documents, SAMPLED), count)
+    collection = read_stored(store, field, documents if whole else min(documents, SAMPLED))
     collection = _asked(collection, queries, qrels or {}, questions, seed)
     kinds = [kind for kind in store.info.dims if any(kind in plan_of(mode).outputs for mode in checked)]
     if not whole:
@@ -147,8 +147,11 @@ def _check_tokens(store: Store[Any], count: int) -> None:
         )
 
 
-def _read(store: Store[Any], field: str, most: int, count: int) -> Collection:
-    """The first `most` documents in the database's order, those with a text."""
+def read_stored(store: Store[Any], field: str, most: int) -> Collection:
+    """The first `most` documents in the database's order, those with a text in the payload's `field`; no queries.
+
+    InputError where none has one.
+    """
     documents: dict[str, Document] = {}
     read = 0
     for document_id, payload in store.scan(most):
@@ -165,7 +168,7 @@ def _read(store: Store[Any], field: str, most: int, count: int) -> Collection:
             else f"collection {store.collection!r} holds no document."
         )
     notes = []
-    if read < count:
+    if read < (count := store.count()):
         notes.append(f"{read:,} of {count:,} documents were read, the first in the database's own order.")
     if len(documents) < read:
         notes.append(f"{read - len(documents):,} documents have no text in {field!r}: they are in no exact ranking.")

@@ -84,7 +84,7 @@ def encode_workload(
 ) -> Workload:
     """Encode `collection`, or at most so many of its `documents` and `queries`, and rank by exact MaxSim.
 
-    In `cache` everything is kept as it is made, under the vectorizer's fingerprint (and what it prints as: its dtype)
+    In `cache` everything is kept as it is made, under the vectorizer's fingerprint (and its `dtype`, where it has one)
     and a hash of the texts, so that the same call after a kill encodes only what is missing; None keeps nothing. More
     tokens than `memory` bytes (default: two fifths of what the process may have) are not held: fewer documents are
     drawn, and `notes` says so. Judged documents of the queries always stay. `seed` decides what is drawn. Tokens come
@@ -177,13 +177,13 @@ def memory_share(share: float) -> int:
 
 def _key(vectorizer: TextVectorizer, texts: _Texts, dims: Mapping[Output, int], dtype: str) -> str:
     """A folder's name that differs where the vectors may."""
-    told = "" if type(vectorizer).__repr__ is object.__repr__ else repr(vectorizer)
     fde = vectorizer.fde.fingerprint if "fde" in dims and vectorizer.fde is not None else ""
     recipe = [
         FORMAT,
         dtype,
         vectorizer.fingerprint,
-        told,
+        # Where the vectorizer says so: bfloat16 gives other numbers than float32.
+        str(getattr(vectorizer, "dtype", "")),
         fde,
         *(f"{name}={dim}" for name, dim in sorted(dims.items())),
     ]

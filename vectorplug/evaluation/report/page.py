@@ -100,6 +100,8 @@ summary { cursor: pointer; color: var(--soft); }
 table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 3px 12px 3px 0; text-align: left; border-bottom: 1px solid var(--grid); vertical-align: top; }
 th { color: var(--soft); font-weight: 600; }
+th, td { overflow-wrap: normal; }
+td:first-child { min-width: 12rem; }
 td.number, th.number { text-align: right; white-space: nowrap; }
 @media (max-width: 480px) { body { padding: 14px 10px 32px; } section { padding: 12px 10px; } }
 @media print { body { max-width: none; } section { break-inside: avoid; } }
