@@ -16,8 +16,9 @@ from vectorplug.evaluation.report.theme import DARK, LIGHT, THEMES, Theme
 
 __all__ = ["Section", "document", "save", "write"]
 
-# Rows that a page shows of a table; its CSV has them all.
+# Rows that a page shows of a table, and those that it shows at once; its CSV has them all.
 MOST_ROWS = 500
+SCREEN_ROWS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ p { margin: 0 0 8px; max-width: 46rem; }
   margin-top: 16px; align-items: start; }
 section { background: var(--surface); border: 1px solid var(--grid); border-radius: 8px; padding: 14px 16px;
   min-width: 0; }
+section.wide { grid-column: 1 / -1; }
 figure { margin: 8px auto 0; max-width: 560px; }
 img { display: block; width: 100%; height: auto; }
 details { margin-top: 8px; }
@@ -116,8 +118,16 @@ def _variables(theme: Theme) -> str:
 def _card(section: Section, name: str) -> str:
     paragraphs = "".join(f"<p>{escape(part)}</p>" for part in section.text.split("\n\n") if part.strip())
     figure = "" if section.figure is None else _figure(section.figure)
-    table = "" if section.table is None else _table(section.table)
-    return f'<section id="{name}"><h2>{escape(section.title)}</h2>{paragraphs}{figure}{table}</section>'
+    table = "" if section.table is None else _folded(section.table)
+    wide = ' class="wide"' if section.figure is None and section.table is not None else ""
+    return f'<section id="{name}"{wide}><h2>{escape(section.title)}</h2>{paragraphs}{figure}{table}</section>'
+
+
+def _folded(table: Table) -> str:
+    """A table that is longer than a screen is opened by whoever wants it."""
+    if len(table.rows) <= SCREEN_ROWS:
+        return _table(table)
+    return f"<details><summary>All {len(table.rows):,} rows</summary>{_table(table)}</details>"
 
 
 def _figure(figure: Figure) -> str:
