@@ -13,8 +13,11 @@ from vectorplug.search.modes import VECTOR_MODES
 from vectorplug.settings import settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
 
+    from vectorplug.evaluation.probes import ProbeResult
     from vectorplug.evaluation.results import Evaluation, Loser, Missed, ModeResult
     from vectorplug.evaluation.statistics import Interval
 
@@ -56,6 +59,13 @@ def evaluate(
     questions: Annotated[int | None, typer.Option(min=1, help="At most so many queries.")] = None,
     field: Annotated[str, typer.Option(help="The payload field that holds a store's texts.")] = "text",
     losers: Annotated[int, typer.Option(min=0, help="How many of each mode's worst queries are told.")] = 3,
+    probes: Annotated[
+        bool, typer.Option("--probes", help="Also try pairs of texts: word order, names, phrases, long texts.")
+    ] = False,
+    report: Annotated[Path | None, typer.Option(help="Also write this page of pictures.", dir_okay=False)] = None,
+    plots: Annotated[
+        Path | None, typer.Option(help="A folder for the report's figures: SVG, PNG, CSV, JSON.", file_okay=False)
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Where encoded texts are kept, for a run that was interrupted.", file_okay=False)
     ] = None,
@@ -66,17 +76,22 @@ def evaluate(
     Without queries, questions are drawn from the documents. The same command again goes on where one was stopped.
     """
     from vectorplug.evaluation.collections import read_collection, read_qrels, read_queries
+    from vectorplug.evaluation.probes import ProbeResult, make_probes, probe
     from vectorplug.evaluation.runner import evaluate as run
-    from vectorplug.evaluation.stored import READ, evaluate_store
+    from vectorplug.evaluation.stored import READ, evaluate_store, read_stored
     from vectorplug.search import open_store
 
+    if plots is not None and report is None:
+        raise ConfigurationError("--plots is of the figures of a report: name its page, too, --report FILE.")
+    tried: list[ProbeResult] = []
     kept = cache or _default_cache()
     names = None if modes is None else [name.strip() for name in modes.split(",")]
     if Path(folder).is_dir() or ":" not in folder:
         given = read_collection(folder, queries=queries, qrels=qrels)
+        own = make_vectorizer(model)
         outcome = run(
             given,
-            make_vectorizer(model),
+            own,
             VECTOR_MODES if names is None else names,
             store_url=store,
             candidates=candidates or 100,
@@ -85,6 +100,8 @@ def evaluate(
             queries=questions,
             losers=losers,
         )
+        if probes:
+            tried = probe(make_probes(given.documents), own)
     else:
         vectorizer = None if model is None else make_vectorizer(model)
         name = collection or settings().collection
@@ -101,11 +118,35 @@ def evaluate(
                 cache=kept,
                 losers=losers,
             )
+            if probes:
+                tried = probe(make_probes(read_stored(opened, field, documents or READ).documents), opened.vectorizer)
         outcome = outcome.model_copy(update={"store": folder})
+    if report is not None:
+        _write(report, plots, outcome, tried)
     if as_json:
-        print_json(outcome.model_dump(mode="json", by_alias=True))
+        found = outcome.model_dump(mode="json", by_alias=True)
+        print_json(found | {"probes": [each.model_dump(mode="json") for each in tried]} if probes else found)
     else:
         _print(outcome)
+        if tried:
+            results.print(_probes(tried))
+
+
+def _write(page: Path, plots: Path | None, outcome: "Evaluation", tried: "Sequence[ProbeResult]") -> None:
+    from vectorplug.evaluation.picturing import sections, summary
+    from vectorplug.evaluation.report import write
+
+    write(page, f"What {outcome.collection} loses", summary(outcome), sections(outcome, tried), files=plots)
+    notes.print(f"pictures: {page}", style="dim")
+
+
+def _probes(tried: "Sequence[ProbeResult]") -> "Table":
+    outputs = list(tried[0].shares)
+    listing = table("right before wrong", "pairs", *outputs, right=("pairs", *outputs))
+    for each in tried:
+        cells = [f"{share.mean:.2f} ({_range(share)})" for share in each.shares.values()]
+        listing.add_row(each.kind, f"{each.pairs:,}", *cells)
+    return listing
 
 
 def _default_cache() -> Path:

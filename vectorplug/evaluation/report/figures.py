@@ -24,6 +24,8 @@ MOST_SERIES = 6
 DIRECT = 16
 # Two such names stand side by side in a legend.
 LEGEND_PAIR = 22
+# So many points have room for their names beside each other.
+FEW = 8
 NAMED_LOSSES = 3
 # Characters of a query across the whole width of the axes.
 ACROSS = 50
@@ -85,7 +87,7 @@ def front(
 ) -> Figure:
     """Every variant as a point of cost x and quality y, the Pareto front as a line, the recommended one marked.
 
-    Points are named by their `label`. InputError for no points, or an x that a logarithm does not take.
+    Those of the front are named by their `label`, all of them where they are few. InputError for no points, or an x that a logarithm does not take.
     """
     _check(title, [Series(title, tuple(points))])
     best = pareto_front(points)
@@ -104,6 +106,8 @@ def front(
         _x_axis(axes, log_x)
         _y_axis(axes, zero=False)
         named = [(p.x, p.y, p.label, theme.text) for p in (*best[:1], *best[-1:], *best[1:-1]) if p.label]
+        if len(shown) <= FEW:
+            named += [(p.x, p.y, p.label, theme.soft) for p in rest if p.label]
         if recommended is not None:
             x, y = recommended.x, recommended.y
             axes.scatter([x], [y], s=150, facecolor="none", edgecolor=theme.accent, linewidth=2.2, zorder=4)
