@@ -18,7 +18,7 @@ demo: $(VENV)/installed
 	$(RUN)/vectorplug demo
 
 test: $(VENV)/installed lint
-	$(RUN)/python -m pytest
+	$(RUN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/installed
 	$(RUN)/ruff check .
