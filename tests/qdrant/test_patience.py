@@ -48,7 +48,7 @@ PASSING = [
     ResponseHandlingException(httpx.ReadTimeout("slow")),
     ResourceExhaustedResponse("busy", 3),
     *(answered(status) for status in (429, 500, 502, 503)),
-    *(Refused(code) for code in patience.PASSING),
+    *(Refused(code) for code in sorted(patience.PASSING, key=str)),
 ]
 LASTING = [
     ResponseHandlingException(ValueError("no such field")),
