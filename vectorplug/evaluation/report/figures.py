@@ -87,7 +87,8 @@ def front(
 ) -> Figure:
     """Every variant as a point of cost x and quality y, the Pareto front as a line, the recommended one marked.
 
-    Those of the front are named by their `label`, all of them where they are few. InputError for no points, or an x that a logarithm does not take.
+    Those of the front are named by their `label`, all of them where they are few. InputError for no points, or an x
+    that a logarithm does not take.
     """
     _check(title, [Series(title, tuple(points))])
     best = pareto_front(points)
