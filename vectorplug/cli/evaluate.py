@@ -7,8 +7,19 @@ import typer
 from rich.markup import escape
 
 from vectorplug.cli.console import notes, print_json, results, table
-from vectorplug.cli.options import Collection, Json, Model, make_vectorizer
-from vectorplug.errors import ConfigurationError
+from vectorplug.cli.options import (
+    Cache,
+    Collection,
+    Field,
+    Json,
+    Model,
+    Plots,
+    Qrels,
+    Queries,
+    check_plots,
+    encoded_cache,
+    make_vectorizer,
+)
 from vectorplug.search.modes import VECTOR_MODES
 from vectorplug.settings import settings
 
@@ -46,29 +57,20 @@ def evaluate(
         str, typer.Option(help="Where a FOLDER's vectors go: memory: is exact; edge:FOLDER measures the engine.")
     ] = "memory:",
     collection: Collection = None,
-    queries: Annotated[
-        Path | None,
-        typer.Option(help="Others than queries.jsonl: .jsonl, or .txt with one a line.", exists=True, dir_okay=False),
-    ] = None,
-    qrels: Annotated[
-        Path | None, typer.Option(help="Other judgements than qrels.tsv.", exists=True, dir_okay=False)
-    ] = None,
+    queries: Queries = None,
+    qrels: Qrels = None,
     documents: Annotated[
         int | None, typer.Option(min=1, help="At most so many; of a store's, at most 10,000 are read.")
     ] = None,
     questions: Annotated[int | None, typer.Option(min=1, help="At most so many queries.")] = None,
-    field: Annotated[str, typer.Option(help="The payload field that holds a store's texts.")] = "text",
+    field: Field = "text",
     losers: Annotated[int, typer.Option(min=0, help="How many of each mode's worst queries are told.")] = 3,
     probes: Annotated[
         bool, typer.Option("--probes", help="Also try pairs of texts: word order, names, phrases, long texts.")
     ] = False,
     report: Annotated[Path | None, typer.Option(help="Also write this page of pictures.", dir_okay=False)] = None,
-    plots: Annotated[
-        Path | None, typer.Option(help="A folder for the report's figures: SVG, PNG, CSV, JSON.", file_okay=False)
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Where encoded texts are kept, for a run that was interrupted.", file_okay=False)
-    ] = None,
+    plots: Plots = None,
+    cache: Cache = None,
     as_json: Json = False,
 ) -> None:
     """Measure how much every mode loses: against judgements where there are any, and against exact MaxSim.
@@ -81,10 +83,9 @@ def evaluate(
     from vectorplug.evaluation.stored import READ, evaluate_store, read_stored
     from vectorplug.search import open_store
 
-    if plots is not None and report is None:
-        raise ConfigurationError("--plots is of the figures of a report: name its page, too, --report FILE.")
+    check_plots(plots, report)
     tried: list[ProbeResult] = []
-    kept = cache or _default_cache()
+    kept = encoded_cache(cache)
     names = None if modes is None else [name.strip() for name in modes.split(",")]
     if Path(folder).is_dir() or ":" not in folder:
         given = read_collection(folder, queries=queries, qrels=qrels)
@@ -142,22 +143,11 @@ def _write(page: Path, plots: Path | None, outcome: "Evaluation", tried: "Sequen
 
 def _probes(tried: "Sequence[ProbeResult]") -> "Table":
     outputs = list(tried[0].shares)
-    listing = table("right before wrong", "pairs", *outputs, right=("pairs", *outputs))
+    listing = table("right first", "pairs", *outputs, right=("pairs", *outputs))
     for each in tried:
-        cells = [f"{share.mean:.2f} ({_range(share)})" for share in each.shares.values()]
+        cells = [f"{share.mean:.2f}  {_short(share)}" for share in each.shares.values()]
         listing.add_row(each.kind, f"{each.pairs:,}", *cells)
     return listing
-
-
-def _default_cache() -> Path:
-    try:
-        from platformdirs import user_cache_path
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            "the folder for encoded texts is found by the package 'platformdirs': pip install 'vectorplug[eval]', or "
-            "name one, --cache FOLDER."
-        ) from error
-    return user_cache_path("vectorplug") / "encoded"
 
 
 def _print(outcome: "Evaluation") -> None:
@@ -197,6 +187,11 @@ def _table(outcome: "Evaluation") -> "Table":
 
 def _range(interval: "Interval") -> str:
     return "-" if interval.low is None else f"{interval.low:.3f}-{interval.high:.3f}"
+
+
+def _short(interval: "Interval") -> str:
+    """With two decimals, so that three columns of them fit a terminal."""
+    return "-" if interval.low is None else f"{interval.low:.2f}-{interval.high:.2f}"
 
 
 def _probability(figures: "ModeResult") -> str:

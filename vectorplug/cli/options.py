@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vectorplug.cli.console import notes
+from vectorplug.errors import ConfigurationError
 from vectorplug.settings import settings
 
 if TYPE_CHECKING:
@@ -45,6 +46,18 @@ Config = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Queries = Annotated[
+    Path | None,
+    typer.Option(help="Others than queries.jsonl: .jsonl, or .txt with one a line.", exists=True, dir_okay=False),
+]
+Qrels = Annotated[Path | None, typer.Option(help="Other judgements than qrels.tsv.", exists=True, dir_okay=False)]
+Field = Annotated[str, typer.Option(help="The payload field that holds a store's texts.")]
+Plots = Annotated[
+    Path | None, typer.Option(help="A folder for the report's figures: SVG, PNG, CSV, JSON.", file_okay=False)
+]
+Cache = Annotated[
+    Path | None, typer.Option(help="Where encoded texts are kept, for a run that was interrupted.", file_okay=False)
+]
 
 
 def make_vectorizer(model: str | None, config: "IndexConfig | None" = None) -> "Vectorizer":
@@ -59,3 +72,23 @@ def make_vectorizer(model: str | None, config: "IndexConfig | None" = None) -> "
     if config is not None:
         return config.vectorizer(name, device=settings().device, dtype=settings().dtype)
     return Vectorizer(name, device=settings().device, dtype=settings().dtype)
+
+
+def encoded_cache(named: Path | None) -> Path:
+    """The folder of --cache, else the user's own for encoded texts."""
+    if named is not None:
+        return named
+    try:
+        from platformdirs import user_cache_path
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            "the folder for encoded texts is found by the package 'platformdirs': pip install 'vectorplug[eval]', or "
+            "name one, --cache FOLDER."
+        ) from error
+    return user_cache_path("vectorplug") / "encoded"
+
+
+def check_plots(plots: Path | None, report: Path | None) -> None:
+    """ConfigurationError for figures without the page that they belong to."""
+    if plots is not None and report is None:
+        raise ConfigurationError("--plots holds the figures of a report: name its page, too, with --report FILE.")

@@ -8,7 +8,20 @@ import typer
 from rich.markup import escape
 
 from vectorplug.cli.console import notes, print_json, results, table
-from vectorplug.cli.options import Collection, Json, Model, Store, make_vectorizer
+from vectorplug.cli.options import (
+    Cache,
+    Collection,
+    Field,
+    Json,
+    Model,
+    Plots,
+    Qrels,
+    Queries,
+    Store,
+    check_plots,
+    encoded_cache,
+    make_vectorizer,
+)
 from vectorplug.errors import ConfigurationError, InputError
 from vectorplug.settings import settings
 
@@ -45,36 +58,25 @@ def tune(
     model: Model = None,
     store: Store = None,
     collection: Collection = None,
-    queries: Annotated[
-        Path | None,
-        typer.Option(help="Others than queries.jsonl: .jsonl, or .txt with one a line.", exists=True, dir_okay=False),
-    ] = None,
-    qrels: Annotated[
-        Path | None, typer.Option(help="Other judgements than qrels.tsv.", exists=True, dir_okay=False)
-    ] = None,
+    queries: Queries = None,
+    qrels: Qrels = None,
     documents: Annotated[int, typer.Option(min=1, help="At most so many are encoded; of more a sample.")] = 10_000,
     questions: Annotated[int, typer.Option(min=1, help="At most so many queries.")] = 200,
-    field: Annotated[str, typer.Option(help="The payload field that holds a store's texts.")] = "text",
+    field: Field = "text",
     out: Annotated[
         Path | None, typer.Option(help="Where the config is written: tuned.toml, unless it is there.", dir_okay=False)
     ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Also write this page of plots, with the curve of fewer tokens.", dir_okay=False)
     ] = None,
-    plots: Annotated[
-        Path | None, typer.Option(help="A folder for the report's figures: SVG, PNG, CSV, JSON.", file_okay=False)
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Where encoded texts are kept, for a run that was interrupted.", file_okay=False)
-    ] = None,
+    plots: Plots = None,
+    cache: Cache = None,
     as_json: Json = False,
 ) -> None:
     """Find the parameters that keep budgets and recall, and write them as a config that `index` takes.
 
     Everything is encoded once. Ctrl-C ends the search with the best so far; the second time at once.
     """
-    from platformdirs import user_cache_path
-
     from vectorplug.evaluation.tuning import Budget
     from vectorplug.evaluation.tuning import tune as run
     from vectorplug.evaluation.tuning.sources import from_folder, from_store
@@ -82,8 +84,7 @@ def tune(
     from vectorplug.search import open_store
 
     budget = Budget(target_recall, budget_bytes, budget_ms)
-    if plots is not None and report is None:
-        raise ConfigurationError("--plots holds the figures of a report: name its page, too, with --report FILE.")
+    check_plots(plots, report)
     vectorizer: TextVectorizer
     with ExitStack() as stack:
         if Path(source).is_dir() or ":" not in source:
@@ -105,7 +106,7 @@ def tune(
         workload = encode_workload(
             given,
             vectorizer,
-            cache=cache or user_cache_path("vectorplug") / "encoded",
+            cache=encoded_cache(cache),
             documents=documents,
             queries=questions,
         )

@@ -3,10 +3,12 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from tqdm.auto import tqdm
 
 from vectorplug.encoded import Encoded, Output
 from vectorplug.evaluation.collections import Qrels
@@ -14,9 +16,11 @@ from vectorplug.evaluation.metrics import Judge
 from vectorplug.evaluation.rankings import Rankings, rank_biased_overlap, recall_of
 from vectorplug.evaluation.results import ModeResult, Times
 from vectorplug.evaluation.statistics import interval, paired
+from vectorplug.evaluation.workload import Workload
 from vectorplug.search import Mode, Store
+from vectorplug.search.modes import plan_of
 
-__all__ = ["COMPARED", "Found", "Measured", "measure", "search_all"]
+__all__ = ["COMPARED", "Found", "Measured", "measure", "search_all", "search_workload"]
 
 RANKED = 100
 DEEP = 1000
@@ -83,6 +87,23 @@ def search_all(
         more = deep and candidates is None and len(ids) == limit
         longer.append(_without(search(i, DEEP + spare), left_out[i])[:DEEP] if more else found[-1])
     return Found(found, seconds, candidates, longer)
+
+
+def search_workload(
+    store: Store[Any], workload: Workload, mode: Mode, candidates: int, hidden: bool | None, *, deep: bool
+) -> Found:
+    """Search every query of `workload`; the documents that they were drawn from are left out."""
+    collection = workload.collection
+    return search_all(
+        store,
+        workload.queries,
+        list(collection.queries.values()),
+        mode,
+        None if plan_of(mode).rerank is None else candidates,
+        left_out=[collection.drawn_from.get(query) for query in collection.queries],
+        deep=deep,
+        progress=partial(tqdm, desc=f"Searching ({mode})", unit="query", disable=hidden),
+    )
 
 
 def _without(ids: list[str], left_out: str | None) -> list[str]:

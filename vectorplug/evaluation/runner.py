@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from vectorplug.encoded import OUTPUTS, Encoded, Output
 from vectorplug.errors import ConfigurationError, StoreError
 from vectorplug.evaluation.collections import Collection
 from vectorplug.evaluation.losers import query_results, worst
-from vectorplug.evaluation.measuring import COMPARED, Found, measure, search_all
+from vectorplug.evaluation.measuring import COMPARED, Found, measure, search_workload
 from vectorplug.evaluation.metrics import Judge
 from vectorplug.evaluation.questions import draw_questions
 from vectorplug.evaluation.results import Evaluation
@@ -165,16 +164,8 @@ def _search(store: Store[Any], workload: Workload, mode: Mode, candidates: int, 
     collection = workload.collection
     # The plain store's native search is exact MaxSim: what it would find deeper down is known.
     known = mode == "native" and url == "memory:"
-    found = search_all(
-        store,
-        workload.queries,
-        list(collection.queries.values()),
-        mode,
-        None if plan_of(mode).rerank is None else candidates,
-        left_out=[collection.drawn_from.get(query) for query in collection.queries],
-        deep=bool(collection.qrels) and not known,
-        progress=partial(tqdm, desc=f"Searching ({mode})", unit="query", disable=hidden),
-    )
+    deep = bool(collection.qrels) and not known
+    found = search_workload(store, workload, mode, candidates, hidden, deep=deep)
     if not known:
         return found
     ids = [document.id for document in collection.documents]

@@ -13,7 +13,7 @@ from vectorplug.errors import ConfigurationError, InputError, StoreError
 from vectorplug.evaluation.collections import Collection, Qrels
 from vectorplug.evaluation.corpus import Document
 from vectorplug.evaluation.losers import query_results, worst
-from vectorplug.evaluation.measuring import Found, measure, search_all
+from vectorplug.evaluation.measuring import measure, search_workload
 from vectorplug.evaluation.metrics import Judge
 from vectorplug.evaluation.questions import draw_questions
 from vectorplug.evaluation.rankings import Rankings
@@ -93,7 +93,10 @@ def evaluate_store(
     candidates = candidates or store.info.candidates or 100
     # tqdm's None means: quiet unless this is a terminal.
     hidden = None if show_progress_bar is None else not show_progress_bar
-    found = {mode: _search(store, workload, mode, candidates, hidden) for mode in checked}
+    found = {
+        mode: search_workload(store, workload, mode, candidates, hidden, deep=bool(workload.collection.qrels))
+        for mode in checked
+    }
     ids = [document.id for document in collection.documents]
     exact, target = workload.exact, f"exact MaxSim over all {count:,} documents, encoded again"
     if not whole:
@@ -189,20 +192,6 @@ def _asked(
     if not judged:
         raise InputError(f"none of the {len(queries)} queries is judged: the ids of both must agree.")
     return replace(collection, queries=judged, qrels={query: qrels[query] for query in judged})
-
-
-def _search(store: Store[Any], workload: Workload, mode: Mode, candidates: int, hidden: bool | None) -> Found:
-    collection = workload.collection
-    return search_all(
-        store,
-        workload.queries,
-        list(collection.queries.values()),
-        mode,
-        None if plan_of(mode).rerank is None else candidates,
-        left_out=[collection.drawn_from.get(query) for query in collection.queries],
-        deep=bool(collection.qrels),
-        progress=partial(tqdm, desc=f"Searching ({mode})", unit="query", disable=hidden),
-    )
 
 
 def _pooled(store: Store[Any], workload: Workload, count: int, hidden: bool | None) -> tuple[Rankings, list[str], str]:

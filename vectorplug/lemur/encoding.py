@@ -1,15 +1,15 @@
 """Lemur as a value: its parameters, and what a fit adds to them."""
 
-import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from vectorplug.errors import ConfigurationError, InputError
+from vectorplug.integers import checked_integer
 from vectorplug.lemur.fitted import Drift, Fit
 from vectorplug.multivectors import MultiVectors
 
@@ -149,13 +149,6 @@ class Lemur:
 
     def _checked(self, name: str, low: int, high: int | None = None) -> int:
         """Keep the field as an int from `low` to `high`."""
-        value: Any = getattr(self, name)
-        try:
-            number = operator.index(value)
-        except TypeError:
-            number = None
-        if number is None or isinstance(value, bool) or number < low or (high is not None and number > high):
-            expected = f"at least {low}" if high is None else f"{low} to {high}"
-            raise ConfigurationError(f"{name} is {value!r}, expected an integer of {expected}.")
+        number = checked_integer(name, getattr(self, name), low, high)
         object.__setattr__(self, name, number)
         return number

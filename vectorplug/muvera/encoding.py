@@ -1,6 +1,5 @@
 """MUVERA fixed dimensional encodings (FDEs): the token vectors of a text become one vector."""
 
-import operator
 import re
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, Self, cast, overload, runtime_checkable
@@ -9,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vectorplug.errors import ConfigurationError, InputError
+from vectorplug.integers import checked_integer
 from vectorplug.multivectors import MultiVectors
 from vectorplug.muvera.dialects import DIALECTS, Dialect, Matrices, matrices
 
@@ -236,13 +236,7 @@ class Muvera:
 
     def _checked(self, name: str, value: Any, low: int, high: int | None = None, *, hint: str = "") -> int:
         """Keep `value` as an int from `low` to `high`."""
-        try:
-            number = operator.index(value)
-        except TypeError:
-            number = None
-        if number is None or isinstance(value, bool) or number < low or (high is not None and number > high):
-            expected = f"at least {low}" if high is None else f"{low} to {high}"
-            raise ConfigurationError(f"{name} is {value!r}, expected an integer of {expected}{hint}.")
+        number = checked_integer(name, value, low, high, hint=hint)
         self._set(name, number)
         return number
 
