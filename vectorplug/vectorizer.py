@@ -259,3 +259,13 @@ class Vectorizer:
         """
         with self._lease() as encoder:
             return encoder.spans([texts] if isinstance(texts, str) else list(texts), role, self._length(role))
+
+    def token_attention(self, documents: str | Sequence[str]) -> list[npt.NDArray[np.float32]] | None:
+        """n times float32 [tokens]: the share of the last layer's attention that each of a document's vectors receives.
+
+        In the order of the vectors before any pooling; for choosing which to keep. None where the checkpoint has no
+        attention that transformers can show. Each document is a forward pass of its own.
+        """
+        texts = [documents] if isinstance(documents, str) else list(documents)
+        with self._lease() as encoder:
+            return encoder.attention(texts, self._length("document"))

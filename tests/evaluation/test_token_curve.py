@@ -76,6 +76,10 @@ class Spanning(WordVectorizer):
         ends = [np.cumsum([len(word) + 1 for word in text.split()]) for text in texts]
         return [np.stack([np.concatenate([[0], e[:-1]]), e - 1], axis=1) for e in ends]
 
+    def token_attention(self, documents: list[str]) -> list[np.ndarray]:
+        # More to the later ones.
+        return [np.linspace(0, 1, len(text.split()), dtype=np.float32) for text in documents]
+
 
 @pytest.mark.parametrize("judged", [False, True])
 def test_the_curve(judged: bool) -> None:
@@ -92,6 +96,10 @@ def test_the_curve(judged: bool) -> None:
     # 11 tokens: the first and 10 others, which are pooled; else 11 of them are chosen from.
     assert {key for key in points if key[0] == "pooled"} == {("pooled", 6), ("pooled", 4), ("pooled", 3), ("pooled", 2)}
     assert {key for key in points if key[0] == "rare"} == {("rare", 5), ("rare", 3), ("rare", 2), ("rare", 1)}
+    attended = [point for point in curve.points if point.method == "attended"]
+    assert [round(point.tokens, 1) for point in attended] == [5, 3, 2, 1]
+    # The queries are first words: what lies late is of no use to them.
+    assert attended[0].overlap.mean < points["first", 5].overlap.mean
     assert points["mean", 1].overlap.mean < points["pooled", 6].overlap.mean < 1
     assert {point.ndcg is None for point in curve.points} == {not judged}
     if judged:
@@ -99,5 +107,6 @@ def test_the_curve(judged: bool) -> None:
         assert points["all", 11].ndcg is not None
         assert points["all", 11].ndcg.mean > 0
     without = token_curve(workload, WordVectorizer(), documents=100, show_progress_bar=False)
-    assert list(without.points) == [p for p in curve.points if p.method != "rare"]
+    assert list(without.points) == [p for p in curve.points if p.method not in ("rare", "attended")]
     assert "no pruning by rarity" in without.notes[1]
+    assert "attention" in without.notes[2]

@@ -1,6 +1,6 @@
 """The marginal value of tokens: quality against how many of a document's token vectors are kept."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -26,6 +26,11 @@ DEPTH = 10
 @runtime_checkable
 class _TellsSpans(Protocol):
     def token_spans(self, texts: Sequence[str], role: Any) -> list[npt.NDArray[np.int32]]: ...
+
+
+@runtime_checkable
+class _TellsAttention(Protocol):
+    def token_attention(self, documents: Sequence[str]) -> list[npt.NDArray[np.float32]] | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +69,22 @@ def token_curve(
 
     pooled    neighbours merged (`Vectorizer(pool_factor=...)`)
     rare      those whose characters the fewest documents have (idf); needs a `vectorizer` with `token_spans`
+    attended  those that the model's last layer looks at most; needs a `vectorizer` with `token_attention`
     distinct  those least like a token before them
     first     the first of the document
     mean      one vector, the mean of all
 
     All keep the vectors that the whole document gave: a vector has seen its neighbours, those that are dropped
-    included. Pruning by attention is not here: the packed forward keeps none. Judged documents are drawn first.
+    included. Judged documents are drawn first.
     """
     assert workload.documents.tokens is not None
     chosen = _drawn(workload, documents, seed)
     tokens = workload.documents.tokens
     notes = list(_sampled(len(chosen), len(tokens)))
-    weights, said = _rarity(workload, vectorizer, chosen, tokens.lengths[chosen])
+    weights, said = _weights(workload, vectorizer, chosen, tokens.lengths[chosen])
     notes += said
-    methods = ["all", *(f"{name} 1/{f}" for f in FACTORS for name in _names(weights is not None)), "mean"]
+    names = ["pooled", "distinct", "first", *weights]
+    methods = ["all", *(f"{name} 1/{f}" for f in FACTORS for name in names), "mean"]
     assert workload.queries.tokens is not None
     scores = {name: np.empty((len(workload.queries), len(chosen)), np.float32) for name in methods}
     counts = dict.fromkeys(methods, 0)
@@ -85,7 +92,7 @@ def token_curve(
     with tqdm(total=len(chosen), desc="Keeping fewer tokens", unit="document", disable=hidden) as bar:
         for begin in range(0, len(chosen), DOCUMENTS_AT_ONCE):
             part = slice(begin, min(begin + DOCUMENTS_AT_ONCE, len(chosen)))
-            own = None if weights is None else weights[part]
+            own = {name: each[part] for name, each in weights.items()}
             for name, variant in _variants(tokens.take(chosen[part]), own):
                 scores[name][:, part] = maxsim(workload.queries.tokens, variant)
                 counts[name] += len(variant.values)
@@ -109,12 +116,8 @@ def token_curve(
     return TokenCurve(tuple(points), len(chosen), len(workload.queries), tuple(notes))
 
 
-def _names(rare: bool) -> list[str]:
-    return ["pooled", "distinct", "first", *(["rare"] if rare else [])]
-
-
 def _variants(
-    tokens: MultiVectors, weights: Sequence[npt.NDArray[np.float32]] | None
+    tokens: MultiVectors, weights: Mapping[str, Sequence[npt.NDArray[np.float32]]]
 ) -> Iterator[tuple[str, MultiVectors]]:
     yield "all", tokens
     distinct = distinctness(tokens)
@@ -122,8 +125,8 @@ def _variants(
         yield f"pooled 1/{factor}", merged
         yield f"distinct 1/{factor}", heaviest(tokens, distinct, 1 / factor)
         yield f"first 1/{factor}", leading(tokens, 1 / factor)
-        if weights is not None:
-            yield f"rare 1/{factor}", heaviest(tokens, weights, 1 / factor)
+        for name, own in weights.items():
+            yield f"{name} 1/{factor}", heaviest(tokens, own, 1 / factor)
     yield "mean", mean(tokens)
 
 
@@ -141,19 +144,30 @@ def _sampled(documents: int, whole: int) -> Iterator[str]:
         yield f"the curve of tokens is of {documents:,} of the {whole:,} documents."
 
 
-def _rarity(
+def _weights(
     workload: Workload, vectorizer: object, chosen: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
-) -> tuple[list[npt.NDArray[np.float32]] | None, list[str]]:
-    """Weights by idf over `chosen`, or why there are none."""
-    if not isinstance(vectorizer, _TellsSpans):
-        return None, ["the vectorizer does not tell which characters a vector stands for: no pruning by rarity."]
+) -> tuple[dict[str, list[npt.NDArray[np.float32]]], list[str]]:
+    """What the vectorizer knows of the tokens of `chosen`, by method, and why it does not know the rest."""
     texts = [workload.collection.documents[i].text for i in chosen]
-    spans = vectorizer.token_spans(texts, "document")
-    if [len(span) for span in spans] != lengths.tolist():
-        return None, ["the vectorizer's vectors are not one for each of its tokens: no pruning by rarity."]
-    if all((span < 0).all() for span in spans):
-        return None, ["the model's tokenizer does not tell characters: no pruning by rarity."]
-    return rarity(texts, spans), []
+    found: dict[str, list[npt.NDArray[np.float32]]] = {}
+    notes = []
+    spans = vectorizer.token_spans(texts, "document") if isinstance(vectorizer, _TellsSpans) else None
+    if spans is None:
+        notes.append("the vectorizer does not tell which characters a vector stands for: no pruning by rarity.")
+    elif [len(span) for span in spans] != lengths.tolist():
+        notes.append("the vectorizer's vectors are not one for each of its tokens: no pruning by rarity.")
+    elif all((span < 0).all() for span in spans):
+        notes.append("the model's tokenizer does not tell characters: no pruning by rarity.")
+    else:
+        found["rare"] = rarity(texts, spans)
+    attention = vectorizer.token_attention(texts) if isinstance(vectorizer, _TellsAttention) else None
+    if attention is None:
+        notes.append("the vectorizer does not tell the model's attention: no pruning by it.")
+    elif [len(each) for each in attention] != lengths.tolist():
+        notes.append("the vectorizer's vectors are not one for each of its tokens: no pruning by attention.")
+    else:
+        found["attended"] = attention
+    return found, notes
 
 
 def _judged(workload: Workload, chosen: npt.NDArray[np.int64]) -> Callable[[Rankings], npt.NDArray[np.float64]] | None:

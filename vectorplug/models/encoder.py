@@ -4,6 +4,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from vectorplug.models.library import LibraryEncoder
 from vectorplug.models.loading import Checkpoint, load, quiet
 from vectorplug.models.packed import PackedEncoder
 from vectorplug.models.piece import Piece
+from vectorplug.models.received import attention_received
 from vectorplug.models.spans import merges_tokens, no_spans, spans, tails
 from vectorplug.models.tokenizing import Role, TokenizedText, limit, limited, tokenize
 from vectorplug.models.weights import HostWeights, empty, weight_bytes
@@ -151,12 +153,22 @@ class Encoder:
 
     def forward_once(self, texts: Sequence[TokenizedText]) -> Piece:
         """`forward` as the model itself does it, whatever `forward_by` put in its place."""
+        with self._in_memory():
+            return self._runner.forward(texts)
+
+    def attention(self, texts: Sequence[str], length: int | None = None) -> list[npt.NDArray[np.float32]] | None:
+        """n times float32 [tokens]: the attention that each token of a document receives, as `attention_received`."""
+        with self._in_memory(), self._tokenizing:
+            return attention_received(limited(self._model, "document", length), texts)
+
+    @contextmanager
+    def _in_memory(self) -> Iterator[None]:
         with self._weights:
             if self._is_between:
                 self.restore()
             if self._host is not None or self._is_gone:
                 raise ModelError(f"{self.name} is not in memory; take it from its cache again, with lease().")
-            return self._runner.forward(texts)
+            yield
 
     def forward_by(self, forward: Forward) -> None:
         """From now on `forward` goes through this function, which may call `forward_once` as often as it likes."""

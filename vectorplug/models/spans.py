@@ -13,7 +13,7 @@ from torch import Tensor
 from vectorplug.models.bge_m3 import TokenHead
 from vectorplug.models.tokenizing import Role, prompt_of, tokenize
 
-__all__ = ["merges_tokens", "no_spans", "spans", "tails"]
+__all__ = ["kept_tokens", "merges_tokens", "no_spans", "spans", "tails"]
 
 
 def merges_tokens(model: MultiVectorEncoder | SentenceTransformer, role: Role) -> bool:
@@ -40,7 +40,7 @@ def spans(
     features: dict[str, Any] = model.preprocess(list(texts), prompt=prompt, task=role, **asked)
     if "attention_mask" not in features:
         return [no_spans(1) for _ in texts]
-    kept = _kept(model, features, role).numpy()
+    kept = kept_tokens(model, features, role).numpy()
     if "offset_mapping" not in features:
         return [no_spans(row.sum()) for row in kept]
     # Expansion may have made the rows longer; what it added stands for nothing, as padding does.
@@ -80,7 +80,7 @@ def _gives_offsets(model: MultiVectorEncoder | SentenceTransformer) -> bool:
     )
 
 
-def _kept(model: MultiVectorEncoder | SentenceTransformer, features: dict[str, Any], role: Role) -> Tensor:
+def kept_tokens(model: MultiVectorEncoder | SentenceTransformer, features: dict[str, Any], role: Role) -> Tensor:
     """Bool [n, longest]: the tokens that have a vector, by the checkpoint's own mask."""
     kept: Tensor = features["attention_mask"].bool()
     modules: Any = model
