@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: demo test lint bench bench-models bench-serving bench-databases kills clean
+.PHONY: demo test lint bench bench-gpu bench-models bench-serving bench-databases study kills clean
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -32,6 +32,9 @@ bench: $(VENV)/installed
 	$(RUN)/python -m benchmarks.kernels
 	$(RUN)/python -m benchmarks.encoding
 
+bench-gpu: $(VENV)/installed
+	$(RUN)/python -m benchmarks.gpu
+
 bench-models: $(VENV)/installed
 	$(RUN)/python -m benchmarks.models
 	$(RUN)/python -m benchmarks.batching
@@ -46,6 +49,10 @@ bench-databases: $(VENV)/installed
 	$(RUN)/python -m benchmarks.weaviate_ingest
 	$(RUN)/python -m benchmarks.search_growth
 	$(RUN)/python -m benchmarks.streaming
+
+# FOLDERS of BEIR collections, NAME=MODEL in MODELS, PLAID=the python of an environment with fast-plaid.
+study: $(VENV)/installed
+	$(RUN)/python -m benchmarks.study $(FOLDERS) $(addprefix --model ,$(MODELS)) $(if $(PLAID),--plaid $(PLAID))
 
 kills: $(VENV)/installed
 	$(RUN)/python -m benchmarks.kills

@@ -18,9 +18,9 @@ from rich.table import Table
 from benchmarks.rounds import console
 from benchmarks.servers import SERVERS
 from vectorplug import Vectorizer
+from vectorplug.compressor import Compressor
 from vectorplug.encoded import Encoded, Output
 from vectorplug.evaluation import Evaluation, evaluate, read_collection
-from vectorplug.muvera import Compressor
 from vectorplug.search import MODES, VECTOR_MODES, Mode
 
 FOLDER = "../shared/data/scifact"

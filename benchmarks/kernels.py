@@ -56,7 +56,7 @@ def bench_dtypes() -> None:
     documents = [unit_tokens(rng, int(n), 128) for n in rng.integers(20, 301, 1000)]
     queries = MultiVectors.from_list([unit_tokens(rng, 32, 128) for _ in range(32)])
     floats = MultiVectors.from_list(documents)
-    stores = {dtype: floats.astype(dtype) for dtype in ("float32", "float16", "bfloat16", "int8")}
+    stores = {dtype: floats.astype(dtype) for dtype in ("float32", "float16", "bfloat16", "int8", "int4")}
     newest = [path for path in supported_paths() if path != "plain"] or ["plain"]
     kernels = [(dtype, path) for dtype in stores for path in newest if (path, dtype) in KERNELS]
 

@@ -26,12 +26,12 @@ from qdrant_server import RunningQdrant, qdrant_server
 
 from benchmarks.rounds import console
 from vectorplug import Muvera, Vectorizer
+from vectorplug.compressor import Compressor
 from vectorplug.encoded import Encoded
 from vectorplug.evaluation import Collection, read_collection
 from vectorplug.evaluation.exact import ExactTop
 from vectorplug.evaluation.metrics import Judge, overlap
 from vectorplug.lemur import Lemur
-from vectorplug.muvera import Compressor
 from vectorplug.search import Mode
 from vectorplug.search.fitting import fit_on_texts
 from vectorplug.vectorizer import default_fde

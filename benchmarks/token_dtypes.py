@@ -30,7 +30,7 @@ def main(folder: str) -> None:
 
     exact = best(documents)
     table = Table("tokens", "kernel", "bytes a document", f"of float32's top {TOP}", title=collection.name, box=None)
-    for dtype in ("float16", "bfloat16", "int8"):
+    for dtype in ("float16", "bfloat16", "int8", "int4"):
         tokens = documents.astype(dtype)
         # Every kernel that rounds in its own way; they are a few, and avx512 stands for those that do as float32 does.
         for path in [

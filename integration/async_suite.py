@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from corpus import WordVectorizer, sentences
+from corpus import DIM, WordVectorizer, sentences
 from store_suite import DOCUMENTS, PAYLOADS, QUERIES, assert_same, plain_store
 
 from vectorplug.errors import InputError, StoreError
+from vectorplug.lemur import Lemur
 from vectorplug.search import AddReport, AsyncStore, Hits, Store
 
 OpenAsync = Callable[..., Awaitable[AsyncStore[Any]]]
@@ -46,6 +47,24 @@ class AsyncSuite:
                 assert (await store.add(texts, ids=range(600))).added == 600
                 assert (await store.add(texts, ids=range(600))).skipped == 600
                 assert [hit.payload["text"] for hit in await store.search(texts[3], limit=1)] == [texts[3]]
+
+        asyncio.run(life())
+
+    def test_a_fit(self, open_async: OpenAsync) -> None:
+        async def life() -> None:
+            unfitted = WordVectorizer().with_fde(Lemur(dim=DIM, size=8, features=32, samples=64))
+            texts = sentences(200)
+            async with await open_async("fitted", vectorizer=unfitted, mode="fde+rerank") as store:
+                report = await store.fit(texts[:100])
+                assert report is not None
+                assert (await store.add(texts, ids=range(200))).added == 200
+                drift = await store.drift(texts[100:])
+                assert drift is not None
+                assert drift.ratio > 0
+            async with await open_async("fitted", vectorizer=unfitted) as store:
+                assert store.info is not None
+                assert store.info.fde == report.fingerprint
+                assert [hit.id for hit in await store.search(texts[7], limit=1)] == [7]
 
         asyncio.run(life())
 

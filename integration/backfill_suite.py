@@ -9,11 +9,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import pytest
-from corpus import FDE, WordVectorizer, sentences
+from corpus import DIM, FDE, WordVectorizer, sentences
 from store_suite import OpenStore
 
 from vectorplug.encoded import OUTPUTS, Encoded, Output
-from vectorplug.errors import FingerprintError, InputError, StoreError
+from vectorplug.errors import ConfigurationError, FingerprintError, InputError, StoreError
+from vectorplug.lemur import Lemur
 from vectorplug.maxsim import maxsim
 from vectorplug.search import Store
 
@@ -88,6 +89,22 @@ class BackfillSuite:
         assert (hit.id, hit.payload["body"], hit.payload["n"]) == (theirs.ids[5], TEXTS[5], 5)
         assert not any("vectorplug" in name for name in hit.payload)
         assert store.payloads([theirs.ids[5]]) == {theirs.ids[5]: hit.payload}
+
+    def test_a_collection_of_theirs_gets_fitted_fdes(self, open_store_under_test: OpenStore, theirs: Theirs) -> None:
+        before = theirs.read()
+        unfitted = WordVectorizer().with_fde(Lemur(dim=DIM, size=8, features=32, samples=64))
+        with open_store_under_test(collection=theirs.collection, vectorizer=unfitted, mode="fde+rerank") as store:
+            with pytest.raises(ConfigurationError, match="is not fitted, and nothing was written"):
+                store.backfill("body", show_progress_bar=False)
+            assert theirs.read() == before
+            report = store.fit(TEXTS[:100])
+            assert report is not None
+            assert store.backfill("body", show_progress_bar=False).filled == COUNT
+        with open_store_under_test(collection=theirs.collection, vectorizer=unfitted) as store:
+            assert store.info is not None
+            assert (store.info.fde, store.info.dims["fde"]) == (report.fingerprint, 8)
+            assert_exact(store, dict(zip(theirs.ids, TEXTS, strict=True)))
+        assert theirs.read() == before
 
     def test_nothing_is_written_before(self, open_store_under_test: OpenStore, theirs: Theirs) -> None:
         before = theirs.read()

@@ -3,9 +3,12 @@
 import functools
 import zlib
 from collections.abc import Mapping, Sequence
+from copy import copy
+from typing import Self
 
 import numpy as np
 
+from vectorplug.compressor import Compressor
 from vectorplug.encoded import Encoded, Output
 from vectorplug.multivectors import MultiVectors
 from vectorplug.muvera import Muvera
@@ -15,7 +18,7 @@ FDE = Muvera(dim=DIM, repetitions=4, ksim=3, dproj=8)
 WORDS = ["sea", "ship", "wave", "wind", "salt", "shore", "bread", "flour", "oven", "yeast", "wing", "lift", "drag"]
 
 
-def encode(token_lists: Sequence[np.ndarray], fde: Muvera, role: str) -> Encoded:
+def encode(token_lists: Sequence[np.ndarray], fde: Compressor, role: str) -> Encoded:
     tokens = MultiVectors.from_list(token_lists)
     means = np.stack([part.mean(axis=0) for part in tokens])
     dense = means / np.linalg.norm(means, axis=1, keepdims=True)
@@ -40,8 +43,16 @@ class WordVectorizer:
 
     model = "words"
     fingerprint = "words:1"
-    fde = FDE
-    dims: Mapping[Output, int] = {"tokens": DIM, "fde": FDE.size, "dense": DIM}
+    fde: Compressor = FDE
+
+    @property
+    def dims(self) -> Mapping[Output, int]:
+        return {"tokens": DIM, "fde": self.fde.size, "dense": DIM}
+
+    def with_fde(self, fde: Compressor) -> Self:
+        other = copy(self)
+        other.fde = fde
+        return other
 
     def encode_document(
         self, texts: Sequence[str], *, outputs: Sequence[Output], show_progress_bar: bool | None = None
@@ -55,7 +66,8 @@ class WordVectorizer:
 
     def _encode(self, texts: Sequence[str], role: str, outputs: Sequence[Output], shown: bool | None) -> Encoded:
         assert shown is False
-        encoded = encode([self._tokens(text) for text in texts], FDE, role)
+        made = FDE if "fde" not in outputs else self.fde
+        encoded = encode([self._tokens(text) for text in texts], made, role)
         return Encoded(**{name: getattr(encoded, name) for name in outputs})
 
     def _tokens(self, text: str) -> np.ndarray:

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from corpus import WordVectorizer, random_texts, sentences
+from corpus import DIM, WordVectorizer, random_texts, sentences
 from vectorplug_qdrant import QdrantStore
 
 from vectorplug.encoded import OUTPUTS
 from vectorplug.errors import StoreError
+from vectorplug.lemur import Lemur
+from vectorplug.search.fingerprint import CollectionInfo
 from vectorplug.search.ingest import WINDOW_DOCUMENTS
 
 COUNT = 900
@@ -52,12 +54,37 @@ def after_a_fill(store: QdrantStore) -> None:
     """Be killed as soon as the first FIRST documents have more vectors."""
     fill = store._database.fill
 
-    def fill_and_die(*work: Any) -> None:
-        fill(*work)
+    def fill_and_die(*work: Any, **names: Any) -> None:
+        fill(*work, **names)
         os.kill(os.getpid(), signal.SIGKILL)
 
     store._database.fill = fill_and_die  # type: ignore[method-assign]
     store.backfill(outputs=OUTPUTS, show_progress_bar=False)
+
+
+def mid_refit(store: QdrantStore) -> None:
+    """Be killed as soon as the first FIRST documents have the new FDEs."""
+    fill = store._database.fill
+
+    def fill_and_die(*work: Any, **names: Any) -> None:
+        fill(*work, **names)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    store._database.fill = fill_and_die  # type: ignore[method-assign]
+    store.refit(Lemur(dim=DIM, size=8, features=32, samples=64), show_progress_bar=False)
+
+
+def before_the_switch(store: QdrantStore) -> None:
+    """Be killed when all documents have the new FDEs, and the description names the old."""
+    folder, write = store._database._folder, store._database._folder.write_info
+
+    def write_or_die(info: CollectionInfo) -> None:
+        if info.fde_vector is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(info)
+
+    folder.write_info = write_or_die
+    store.refit(Lemur(dim=DIM, size=8, features=32, samples=64), show_progress_bar=False)
 
 
 def hold(store: QdrantStore) -> None:
@@ -82,10 +109,20 @@ def fill(store: QdrantStore) -> None:
     print(there, report.added, report.skipped, store.count(), flush=True)
 
 
-TASKS: list[Callable[[QdrantStore], None]] = [add, die_after_upsert, before_it_is_written, after_a_fill, hold, fill]
+TASKS: list[Callable[[QdrantStore], None]] = [
+    add,
+    die_after_upsert,
+    before_it_is_written,
+    after_a_fill,
+    mid_refit,
+    before_the_switch,
+    hold,
+    fill,
+]
+AS_IT_IS = (before_it_is_written, after_a_fill, mid_refit, before_the_switch)
 
 if __name__ == "__main__":
     task = {each.__name__: each for each in TASKS}[sys.argv[1]]
-    mode: Any = None if task in (before_it_is_written, after_a_fill) else "fde+rerank"
+    mode: Any = None if task in AS_IT_IS else "fde+rerank"
     with QdrantStore(sys.argv[2], vectorizer=WordVectorizer(), mode=mode) as opened:
         task(opened)

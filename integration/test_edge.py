@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from backfill_suite import BackfillSuite
 from corpus import random_texts
+from fit_suite import KeptFitSuite
 from hybrid_suite import HybridSuite, WordsAreChosenSuite
 from qdrant_edge import FieldCondition, Filter, MatchValue
+from refit_suite import RefitSuite
 from store_suite import DOCUMENTS, QUERIES, KeptStoreSuite, OpenStore, filled, plain_store
 from vectorplug_qdrant import QdrantStore, edge
 
@@ -22,7 +24,7 @@ from vectorplug.search import IndexConfig
 from vectorplug.search.brute import BruteStore
 
 
-class TestEdge(KeptStoreSuite, HybridSuite, WordsAreChosenSuite):
+class TestEdge(KeptStoreSuite, KeptFitSuite, RefitSuite, HybridSuite, WordsAreChosenSuite):
     # All collections in a folder are ours.
     test_more_vectors_for_a_collection_of_ours = BackfillSuite.test_more_vectors_for_a_collection_of_ours
 
@@ -34,6 +36,10 @@ class TestEdge(KeptStoreSuite, HybridSuite, WordsAreChosenSuite):
                 return opened.enter_context(QdrantStore(f"edge:{tmp_path / 'index'}", **options))
 
             yield open_store
+
+    def lose_fit(self, store: Any) -> None:
+        for file in (store._database._folder.path / "fits").iterdir():
+            file.unlink()
 
     @staticmethod
     def group_is(number: int) -> Filter:

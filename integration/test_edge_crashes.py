@@ -286,6 +286,34 @@ def test_a_killed_backfill_is_completed_by_the_same_call(tmp_path: Path, when: s
         assert len(disturbed) == COUNT
 
 
+@pytest.mark.parametrize("when", ["mid_refit", "before_the_switch"])
+def test_a_killed_refit_answers_and_is_completed_by_the_same_call(tmp_path: Path, when: str) -> None:
+    url, question = f"edge:{tmp_path}", "sea and wind"
+    with QdrantStore(url, vectorizer=WordVectorizer(), mode="fde") as store:
+        store.add(sentences(COUNT), ids=range(COUNT))
+        before = store.search(question, limit=COUNT)
+    child = start(when, url)
+    child.communicate()
+    assert child.returncode == -signal.SIGKILL
+    with QdrantStore(url, vectorizer=WordVectorizer()) as store:
+        assert store.search(question, limit=COUNT) == before
+        report = store.refit(show_progress_bar=False)
+        assert report.switched
+        assert report.filling.documents == (COUNT - FIRST if when == "mid_refit" else 0)
+        assert report.fit is None
+        found = store.search(question, limit=COUNT)
+        words = store.vectorizer
+        asked = words.encode_query([question], outputs=("fde",), show_progress_bar=False).fde
+        documents = words.encode_document(sentences(COUNT), outputs=("fde",), show_progress_bar=False).fde
+        assert documents is not None
+        assert asked is not None
+        assert documents.shape == (COUNT, 8)
+        scores = documents @ asked[0]
+        assert len(found) == COUNT
+        expected = scores[[hit.id for hit in found]]
+        np.testing.assert_allclose([hit.score for hit in found], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_the_graph_is_built_once_enough_is_new(url: str, collection: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The engine by itself would build a graph from 10 MB on.
     monkeypatch.setattr(edge, "INDEX_BYTES", 20 * 2**20)

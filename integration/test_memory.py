@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from fit_suite import FitSuite
+from refit_suite import NoRefitSuite
 from store_suite import OpenStore, StoreSuite
 
 from vectorplug.search.brute import BruteStore
 
 
-class TestMemory(StoreSuite):
+class TestMemory(StoreSuite, FitSuite, NoRefitSuite):
     @pytest.fixture
     def open_store_under_test(self) -> OpenStore:
         return BruteStore

@@ -19,6 +19,7 @@ from qdrant_client.qdrant_remote import QdrantRemote
 from qdrant_server import RunningQdrant, qdrant_server
 from store_suite import OpenStore
 from vectorplug_qdrant import QdrantStore, adopting, indexing, writing
+from vectorplug_qdrant.fits import FITS
 from vectorplug_qdrant.layout import METADATA
 
 from vectorplug.encoded import OUTPUTS
@@ -71,7 +72,8 @@ class Theirs:
     def read(self) -> dict[Any, Any]:
         records, _ = self.client.scroll(self._name, limit=2 * COUNT, with_vectors=True)
         metadata = self.client.get_collection(self._name).config.metadata or {}
-        theirs: dict[Any, Any] = {"metadata": {name: metadata[name] for name in metadata if name != METADATA}}
+        ours = (METADATA, FITS)
+        theirs: dict[Any, Any] = {"metadata": {name: metadata[name] for name in metadata if name not in ours}}
         for record in records:
             assert isinstance(record.vector, dict)
             theirs[record.id] = (record.payload, record.vector["theirs"])
@@ -284,9 +286,9 @@ def test_requests_are_as_small_as_the_server_wants(
     sizes: list[int] = []
     fill = writing.Writing.fill
 
-    def counted(self: writing.Writing, documents: Any, encoded: Any, only: Any) -> None:
+    def counted(self: writing.Writing, documents: Any, *more: Any) -> None:
         sizes.append(len(documents))
-        fill(self, documents, encoded, only)
+        fill(self, documents, *more)
 
     monkeypatch.setattr(writing.Writing, "fill", counted)
     with QdrantStore(url if way == "grpc" else qdrant.url, theirs._name, **OPTIONS) as store:

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from corpus import DIM, FDE, random_texts
+from fit_suite import TEXTS, KeptFitSuite
 from hybrid_suite import HybridSuite, WordsAreChosenSuite
 from qdrant_client import QdrantClient, models
 from qdrant_client.qdrant_remote import QdrantRemote
 from qdrant_server import RunningQdrant, qdrant_server
+from refit_suite import LATER, UNFITTED, RefitSuite, assert_searches
 from store_suite import DOCUMENTS, PAYLOADS, QUERIES, KeptStoreSuite, OpenStore, assert_same, filled, plain_store
 from vectorplug_qdrant import QdrantStore, indexing, server, writing
 from vectorplug_qdrant.layout import METADATA
@@ -57,7 +59,7 @@ def url(qdrant: RunningQdrant) -> str:
     return f"qdrant+{qdrant.url}?grpc_port={qdrant.grpc_port}"
 
 
-class ServerSuite(KeptStoreSuite, HybridSuite, WordsAreChosenSuite):
+class ServerSuite(KeptStoreSuite, KeptFitSuite, RefitSuite, HybridSuite, WordsAreChosenSuite):
     @pytest.fixture
     def open_store_under_test(self, url: str, prefix: str) -> Iterator[OpenStore]:
         with ExitStack() as opened:
@@ -67,9 +69,27 @@ class ServerSuite(KeptStoreSuite, HybridSuite, WordsAreChosenSuite):
 
             yield open_one
 
+    def lose_fit(self, store: Any) -> None:
+        store._database._client.delete_collection(f"{store.collection}.fits")
+
     @staticmethod
     def group_is(number: int) -> models.Filter:
         return models.Filter(must=[models.FieldCondition(key="group", match=models.MatchValue(value=number))])
+
+    def test_who_has_it_open_at_a_refit_goes_on(self, open_store_under_test: OpenStore) -> None:
+        with open_store_under_test(vectorizer=UNFITTED) as first:
+            first.fit(TEXTS[:50])
+            first.add(TEXTS, ids=range(300))
+            other = open_store_under_test(vectorizer=UNFITTED)
+            assert first.refit(show_progress_bar=False).switched
+            assert_searches(other, TEXTS)
+            assert other.add(LATER[:5], ids=range(300, 305)).added == 5
+            assert_searches(other, [*TEXTS, *LATER[:5]])
+            other.close()
+            assert_searches(first, TEXTS)
+        with open_store_under_test(vectorizer=UNFITTED) as again:
+            assert again.backfill(outputs=("fde",), show_progress_bar=False).filled == 5
+            assert_searches(again, [*TEXTS, *LATER[:5]])
 
 
 class TestByGrpc(ServerSuite):
@@ -91,6 +111,31 @@ def test_open_store_finds_it(url: str, name: str) -> None:
     with open_store(url, collection=name, mode="native") as store:
         assert isinstance(store, QdrantStore)
         assert filled(store).count() == 60
+
+
+def test_a_fit_is_found_by_an_alias(url: str, name: str, client: QdrantClient) -> None:
+    with QdrantStore(url, name, vectorizer=UNFITTED) as store:
+        store.fit(TEXTS)
+        store.add(TEXTS[:20], ids=range(20))
+        fitted = store.vectorizer.fde
+    alias = models.CreateAlias(collection_name=name, alias_name=f"{name}-alias")
+    client.update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])
+    with QdrantStore(url, f"{name}-alias", vectorizer=UNFITTED) as store:
+        assert store.vectorizer.fde == fitted
+        assert store.count() == 20
+    beside = client.get_collection(f"{name}.fits").config
+    assert not beside.params.vectors
+    assert client.count(f"{name}.fits").count == 1
+
+
+def test_a_collection_of_somebody_s_is_no_place_for_a_fit(url: str, name: str, client: QdrantClient) -> None:
+    client.create_collection(f"{name}.fits", {})
+    with QdrantStore(url, name, vectorizer=UNFITTED) as store:
+        store.fit(TEXTS)
+        with pytest.raises(StoreError, match=r"\.fits' is there .* and is somebody else's"):
+            store.add(TEXTS[:20])
+    assert not client.collection_exists(name)
+    assert client.count(f"{name}.fits").count == 0
 
 
 def test_grpc_is_taken_where_it_is_named(url: str, qdrant: RunningQdrant, name: str) -> None:

@@ -19,7 +19,7 @@ import stamina
 import stamina.instrumentation
 from serving import Running, serving
 
-from vectorplug import MultiVectors, Muvera, Vectorizer, errors, open_store
+from vectorplug import Lemur, MultiVectors, Muvera, Vectorizer, errors, open_store
 from vectorplug.blobs import arrays_of, dump
 from vectorplug.encoded import Encoded
 from vectorplug.remote import ATTEMPTS, CHARACTERS_A_REQUEST, TEXTS_A_REQUEST, RemoteVectorizer
@@ -102,7 +102,23 @@ class Mean:
         return np.stack([query.sum(axis=0) for query in tokens])
 
 
-@pytest.mark.parametrize("fde", [Muvera.preset("weaviate", dim=384), Mean(), None])
+def small_lemur() -> Lemur:
+    rng = np.random.default_rng(0)
+    tokens = MultiVectors.from_list([rng.standard_normal((5, 384), np.float32) for _ in range(20)])
+    return Lemur(dim=384, size=8, features=32, samples=64).fit(tokens)
+
+
+def test_with_another_fde_the_connections_stay(server: Running) -> None:
+    lemur = small_lemur()
+    remote = Vectorizer.remote(server.url).with_fde(lemur)  # the first one is gone by now
+    local = Vectorizer("minilm", fde=lemur, device="cpu", dtype="float32")
+    assert_same(remote.encode_document(TEXTS, outputs=["fde"]), local.encode_document(TEXTS, outputs=["fde"]))
+    with pytest.raises(errors.ConfigurationError, match="made for tokens of 16 numbers"):
+        remote.with_fde(Lemur(dim=16))
+    remote.close()
+
+
+@pytest.mark.parametrize("fde", [Muvera.preset("weaviate", dim=384), Mean(), small_lemur(), None])
 @pytest.mark.parametrize("options", [{}, {"dimensions": 64, "pool_factor": 2, "token_dtype": "float16"}])
 def test_any_fde_is_the_local_one(server: Running, fde: Any, options: dict[str, Any]) -> None:
     local = Vectorizer("minilm", fde=fde, device="cpu", dtype="float32")

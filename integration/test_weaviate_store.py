@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import stamina
 from corpus import FDE
+from fit_suite import TEXTS, KeptFitSuite
+from refit_suite import UNFITTED, NoRefitSuite, assert_searches
 from store_suite import DOCUMENTS, PAYLOADS, QUERIES, KeptStoreSuite, OpenStore, assert_same, filled, plain_store
 from vectorplug_weaviate import WeaviateStore, batch, connection, layout, place, searching
 from vectorplug_weaviate.collection import WeaviateCollection
@@ -22,14 +24,38 @@ from vectorplug.search.fingerprint import CollectionInfo
 from vectorplug.search.hits import key_of
 
 
-class TestWeaviate(KeptStoreSuite):
+class TestWeaviate(KeptStoreSuite, KeptFitSuite, NoRefitSuite):
     @pytest.fixture
     def open_store_under_test(self, open_weaviate: OpenStore) -> OpenStore:
         return open_weaviate
 
+    def lose_fit(self, store: Any) -> None:
+        store._database._connection.client.collections.delete(f"{store.collection}_fits")
+
     @staticmethod
     def group_is(number: int) -> Any:
         return Filter.by_property("group").equal(number)
+
+    def test_tenants_share_a_fit(self, open_store_under_test: OpenStore) -> None:
+        with open_store_under_test(tenant="a", vectorizer=UNFITTED) as store:
+            store.fit(TEXTS)
+            store.add(TEXTS[:20], ids=range(20))
+            fitted = store.vectorizer.fde
+        with open_store_under_test(tenant="b", vectorizer=UNFITTED) as store:
+            assert store.vectorizer.fde == fitted
+            assert store.add(TEXTS[:5], ids=range(5)).added == 5
+            assert_searches(store, TEXTS[:5])
+
+    def test_a_collection_of_somebody_s_is_no_place_for_a_fit(
+        self, open_store_under_test: OpenStore, weaviate_under_test: WeaviateServer, prefix: str
+    ) -> None:
+        with weaviate_under_test.connect() as client:
+            client.collections.create(f"{prefix}docs_fits", description="mine")
+            store = open_store_under_test(vectorizer=UNFITTED)
+            store.fit(TEXTS)
+            with pytest.raises(StoreError, match="_fits' is there in Weaviate and is somebody else's"):
+                store.add(TEXTS[:20])
+            assert not client.collections.exists(f"{prefix}docs")
 
     def test_a_native_search_of_many_parts(
         self, open_store_under_test: OpenStore, monkeypatch: pytest.MonkeyPatch

@@ -25,7 +25,7 @@ def test_imports_point_down() -> None:
 
 def test_import_vectorplug_loads_neither_torch_nor_numba_nor_a_database_nor_a_framework() -> None:
     heavy = ["torch", "transformers", "sentence_transformers", "numba", "qdrant_edge", "qdrant_client", "weaviate"]
-    heavy += ["langchain_core", "llama_index", "haystack"]
+    heavy += ["langchain_core", "llama_index", "haystack", "mteb"]
     code = "import sys, json, vectorplug, vectorplug.search, vectorplug.muvera, vectorplug.cli.app;"
     assert json.loads(run(f"{code} print(json.dumps([m for m in {heavy} if m in sys.modules]))")) == []
 

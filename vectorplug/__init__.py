@@ -11,6 +11,7 @@ from vectorplug.multivectors import MultiVectors
 
 if TYPE_CHECKING:
     from vectorplug.encoded import Encoded
+    from vectorplug.lemur import Lemur
     from vectorplug.muvera import Muvera
     from vectorplug.residency.cache import ModelCache
     from vectorplug.search import Hit, open_store
@@ -18,12 +19,24 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Encoded", "Hit", "ModelCache", "MultiVectors", "Muvera", "Vectorizer", "errors", "maxsim", "open_store"]
+__all__ = [
+    "Encoded",
+    "Hit",
+    "Lemur",
+    "ModelCache",
+    "MultiVectors",
+    "Muvera",
+    "Vectorizer",
+    "errors",
+    "maxsim",
+    "open_store",
+]
 
 # Imported when they are first asked for: a pipeline that needs MaxSim alone does not wait for pydantic or torch.
 _homes = {
     "Encoded": "vectorplug.encoded",
     "Hit": "vectorplug.search",
+    "Lemur": "vectorplug.lemur",
     "ModelCache": "vectorplug.residency.cache",
     "Muvera": "vectorplug.muvera",
     "Vectorizer": "vectorplug.vectorizer",

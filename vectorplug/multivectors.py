@@ -1,7 +1,5 @@
 """Token vectors of many documents: one array of tokens and the offsets at which each document begins."""
 
-import json
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self, overload
@@ -10,24 +8,35 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from vectorplug import quantizing
 from vectorplug.errors import InputError
+from vectorplug.tokenfiles import checksum, parsed
 
-__all__ = ["MultiVectors"]
+__all__ = ["MultiVectors", "dtype_of", "positions_of"]
 
 type_names = {
     "float32": np.dtype(np.float32),
     "float16": np.dtype(np.float16),
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
     "int8": np.dtype(np.int8),
+    "int4": np.dtype(ml_dtypes.int4),
+}
+# Those that come with a scale a token, by the dtype of `values`.
+scaled_types: dict[np.dtype[Any], np.dtype[Any]] = {
+    np.dtype(np.int8): type_names["int8"],
+    np.dtype(np.uint8): type_names["int4"],
 }
 FORMAT = "vectorplug.multivectors/1"
+# int4 needs its rotation and its levels to be read: another of either has another name.
+INT4_FORMAT = "vectorplug.multivectors/1 int4/1"
 
 
 class MultiVectors:
     """`values` [total, dim] in float32, float16, bfloat16 or int8; `offsets` int64 [n + 1].
 
     Document i is `values[offsets[i]:offsets[i + 1]]`; every document has at least one token. int8 values come with
-    `scales` float32 [total]: token t stands for `values[t] * scales[t]`. Raises InputError for anything else, and
+    `scales` float32 [total]: token t stands for `values[t] * scales[t]`. So do the codes of int4, whose `values` are
+    uint8 [total, dim / 2], two numbers a byte (quantizing.py says which). Raises InputError for anything else, and
     for NaN or infinity, and says where. Instances are immutable by convention: slices are views.
     """
 
@@ -41,14 +50,7 @@ class MultiVectors:
         self.values = _checked_values(np.asarray(values))
         self.offsets = _checked_offsets(np.asarray(offsets), len(self.values))
         self.scales = None if scales is None else np.ascontiguousarray(scales, dtype=np.float32)
-        if (self.values.dtype == np.int8) != (self.scales is not None):
-            raise InputError(
-                f"int8 values need one float32 scale a token and no other dtype takes scales; "
-                f"got {self.values.dtype} values {'without' if self.scales is None else 'with'} scales. "
-                'MultiVectors(...).astype("int8") makes both.'
-            )
-        if self.scales is not None and self.scales.shape != (len(self.values),):
-            raise InputError(f"scales have shape {self.scales.shape}, expected one a token: ({len(self.values)},).")
+        _check_scales(self.values, self.scales)
         self._check_finite()
 
     @classmethod
@@ -75,7 +77,7 @@ class MultiVectors:
             return cls._trusted(np.empty((0, dim or 0), np.float32), np.zeros(1, np.int64))
         dtypes = {d.dtype for d in documents}
         only = dtypes.pop() if len(dtypes) == 1 else None
-        keep = only is not None and only != np.int8 and only in type_names.values()
+        keep = only is not None and only in type_names.values() and only not in scaled_types.values()
         total = sum(len(d) for d in documents)
         values = np.empty((total, documents[0].shape[1]), only if keep else np.float32)
         with np.errstate(over="ignore"):  # beyond float32 becomes infinity, which is refused below
@@ -119,12 +121,12 @@ class MultiVectors:
     @property
     def dim(self) -> int:
         """Numbers a token."""
-        return int(self.values.shape[1])
+        return int(self.values.shape[1]) * (2 if self.values.dtype == np.uint8 else 1)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of `values`."""
-        return self.values.dtype
+        """Of the numbers: that of `values`, but for int4, of which two are a byte."""
+        return scaled_types.get(self.values.dtype, self.values.dtype)
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -147,7 +149,7 @@ class MultiVectors:
     @overload
     def __getitem__(self, key: slice) -> "MultiVectors": ...
     def __getitem__(self, key: int | slice) -> "npt.NDArray[Any] | MultiVectors":
-        """`[i]`: the tokens of document i [tokens, dim], a view (int8: a float32 copy with the scale applied).
+        """`[i]`: the tokens of document i [tokens, dim], a view; of int8 and int4 the float32 numbers they stand for.
 
         `[a:b]`: those documents as a view; with a step, a copy.
         """
@@ -161,9 +163,7 @@ class MultiVectors:
             return MultiVectors._trusted(self.values[rows], offsets - offsets[0], scales)
         i = range(len(self))[key]
         rows = slice(self.offsets[i], self.offsets[i + 1])
-        if self.scales is None:
-            return self.values[rows]
-        return self.values[rows].astype(np.float32) * self.scales[rows, None]
+        return self._floats(rows) if self.scales is not None else self.values[rows]
 
     def __iter__(self) -> Iterator[npt.NDArray[Any]]:
         return (self[i] for i in range(len(self)))
@@ -186,41 +186,46 @@ class MultiVectors:
         return MultiVectors._trusted(self.values.take(rows, axis=0), offsets, scales)
 
     def astype(self, dtype: npt.DTypeLike) -> "MultiVectors":
-        """The same documents in another dtype: "float32", "float16", "bfloat16" or "int8" (with a scale a token).
+        """The same documents in another dtype: "float32", "float16", "bfloat16", "int8" or "int4".
 
-        Itself where nothing changes. int8 is symmetric: the largest number of a token becomes 127. InputError for a
-        number that is too large for the dtype (65,504 in float16).
+        Itself where nothing changes. int8 and int4 have a scale a token: quantizing.py says how they round. InputError
+        for a number that is too large for the dtype (65,504 in float16), and for int4 of an odd dim.
         """
         wanted = dtype_of(dtype)
         if wanted == self.dtype:
             return self
-        values = self.values
-        if self.scales is not None:
-            values = values.astype(np.float32) * self.scales[:, None]
-        if wanted != np.int8:
-            with np.errstate(over="ignore"):
-                narrower = MultiVectors._trusted(values.astype(wanted), self.offsets)
-            if wanted != np.float32:
-                narrower._check_finite()
-            return narrower
-        floats = values.astype(np.float32, copy=False)
-        scales = np.abs(floats).max(axis=1, initial=0.0) / np.float32(127)
-        # Below float32's normal numbers a scale is too coarse to divide by: such a token becomes zeros.
-        scales[scales < np.finfo(np.float32).tiny] = 1
-        return MultiVectors._trusted(np.rint(floats / scales[:, None]).astype(np.int8), self.offsets, scales)
+        values = self.values if self.scales is None else self._floats(slice(None))
+        if wanted == type_names["int8"]:
+            numbers, scales = quantizing.to_int8(values.astype(np.float32, copy=False))
+            return MultiVectors._trusted(numbers, self.offsets, scales)
+        if wanted == type_names["int4"]:
+            if self.dim % 2:
+                raise InputError(f"int4 keeps two numbers a byte, and the tokens have {self.dim} numbers: use int8.")
+            codes, scales = quantizing.to_int4(values)
+            return MultiVectors._trusted(codes, self.offsets, scales)
+        with np.errstate(over="ignore"):
+            narrower = MultiVectors._trusted(values.astype(wanted), self.offsets)
+        if wanted != np.float32:
+            narrower._check_finite()
+        return narrower
+
+    def _floats(self, rows: slice) -> npt.NDArray[np.float32]:
+        """float32 [tokens, dim]: what the tokens `rows` of int8 or int4 stand for."""
+        assert self.scales is not None
+        of_codes = quantizing.floats_of_int8 if self.values.dtype == np.int8 else quantizing.floats_of_int4
+        return of_codes(self.values[rows], self.scales[rows])
 
     def to_bytes(self) -> bytes:
-        """A safetensors file in memory: `values`, `offsets`, for int8 `scales`, with a version and a CRC-32."""
+        """A safetensors file in memory: `values`, `offsets`, `scales` if there are any, a version and a CRC-32."""
         from safetensors.numpy import save
 
-        arrays = self._arrays()
-        return save(arrays, {"format": FORMAT, "crc32": _checksum(arrays)})
+        return save(self._arrays(), self._metadata())
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> Self:
         """What `to_bytes` wrote, as read-only views into `data`; InputError for another version or a damaged body."""
-        arrays, metadata = _parse(np.frombuffer(data, np.uint8), "these bytes")
-        if metadata.get("crc32") != _checksum(arrays):
+        arrays, metadata = _read(np.frombuffer(data, np.uint8), "these bytes")
+        if metadata.get("crc32") != checksum(arrays):
             raise InputError("these bytes are damaged: the CRC-32 differs. Write them again with to_bytes().")
         return cls(arrays["values"], arrays["offsets"], arrays.get("scales"))
 
@@ -230,8 +235,7 @@ class MultiVectors:
 
         path = Path(path)
         partial = path.with_name(path.name + ".partial")
-        arrays = self._arrays()
-        save_file(arrays, partial, {"format": FORMAT, "crc32": _checksum(arrays)})
+        save_file(self._arrays(), partial, self._metadata())
         partial.replace(path)
 
     @classmethod
@@ -239,7 +243,9 @@ class MultiVectors:
         """Memory-map what `save` wrote: opening reads the header and the offsets only, tokens as they are used."""
         if not Path(path).stat().st_size:
             raise InputError(f"{path} is empty, expected a file of MultiVectors: write it again with save().")
-        arrays, _ = _parse(np.memmap(path, np.uint8, mode="r"), str(path))
+        arrays, _ = _read(np.memmap(path, np.uint8, mode="r"), str(path))
+        _checked_values(arrays["values"])
+        _check_scales(arrays["values"], arrays.get("scales"))
         offsets = _checked_offsets(np.array(arrays["offsets"]), len(arrays["values"]))
         return cls._trusted(arrays["values"], offsets, arrays.get("scales"))
 
@@ -247,9 +253,12 @@ class MultiVectors:
         arrays = {"offsets": self.offsets, "values": self.values}
         return arrays if self.scales is None else arrays | {"scales": self.scales}
 
+    def _metadata(self) -> dict[str, str]:
+        return {"format": _format_of(self.values.dtype), "crc32": checksum(self._arrays())}
+
     def _check_finite(self) -> None:
         for name, array in (("values", self.values), ("scales", self.scales)):
-            if array is None or array.dtype == np.int8 or not len(array):
+            if array is None or array.dtype in scaled_types or not len(array):
                 continue
             with np.errstate(over="ignore", invalid="ignore"):
                 # One pass without a temporary: any NaN or infinity survives a sum in float32.
@@ -266,7 +275,7 @@ class MultiVectors:
 
 
 def dtype_of(dtype: npt.DTypeLike) -> np.dtype[Any]:
-    """One of the four dtypes of token vectors, by name or by dtype; InputError for others."""
+    """One of the five dtypes of token vectors, by name or by dtype; InputError for others."""
     found = type_names.get(dtype) if isinstance(dtype, str) else np.dtype(dtype)
     if found is None or found not in type_names.values():
         raise InputError(f"dtype {dtype!r} is not one of {', '.join(type_names)}.")
@@ -313,9 +322,25 @@ def _checked_values(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if values.dtype == np.float64:
         with np.errstate(over="ignore"):  # beyond float32 becomes infinity, which is refused below
             values = values.astype(np.float32)
-    if values.dtype not in type_names.values():
-        raise InputError(f"values are {values.dtype}, expected one of {', '.join(type_names)}.")
+    if values.dtype not in scaled_types and (values.dtype not in type_names.values() or values.dtype.name == "int4"):
+        raise InputError(
+            f"values are {values.dtype}, expected one of {', '.join(type_names)}; of int4 the codes, two numbers a "
+            "uint8, which astype() makes."
+        )
     return np.ascontiguousarray(values)
+
+
+def _check_scales(values: npt.NDArray[Any], scales: npt.NDArray[Any] | None) -> None:
+    if (values.dtype in scaled_types) != (scales is not None):
+        raise InputError(
+            f"int8 values and uint8 codes (int4) need one float32 scale a token and no other dtype takes scales; "
+            f"got {values.dtype} values {'without' if scales is None else 'with'} scales. "
+            'MultiVectors(...).astype("int8") makes both.'
+        )
+    if scales is not None and (scales.shape != (len(values),) or scales.dtype != np.float32):
+        raise InputError(
+            f"scales are {scales.dtype} of shape {scales.shape}, expected one float32 a token: ({len(values)},)."
+        )
 
 
 def _checked_offsets(offsets: npt.NDArray[Any], total: int) -> npt.NDArray[np.int64]:
@@ -326,44 +351,29 @@ def _checked_offsets(offsets: npt.NDArray[Any], total: int) -> npt.NDArray[np.in
         raise InputError(
             f"offsets run from {offsets[0]} to {offsets[-1]}, expected 0 to {total}, the number of tokens."
         )
-    empty = np.diff(offsets) <= 0
+    # Compared, not subtracted: differences of numbers near 2^63 wrap around to any sign.
+    empty = offsets[1:] <= offsets[:-1]
     if empty.any():
         i = int(empty.argmax())
         raise InputError(
-            f"document {i} has {offsets[i + 1] - offsets[i]} tokens, expected at least one: "
+            f"document {i} has {int(offsets[i + 1]) - int(offsets[i])} tokens, expected at least one: "
             "MaxSim of none is undefined.",
             index=i,
         )
     return offsets
 
 
-def _checksum(arrays: dict[str, npt.NDArray[Any]]) -> str:
-    crc = 0
-    for name in sorted(arrays):
-        crc = zlib.crc32(arrays[name].view(np.uint8).data, crc)
-    return f"{crc:08x}"
+def _format_of(dtype: np.dtype[Any]) -> str:
+    return INT4_FORMAT if dtype == np.uint8 else FORMAT
 
 
-def _parse(buffer: npt.NDArray[np.uint8], source: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
-    """Views of a safetensors buffer, whose header holds dtype, shape and byte range of each tensor."""
-    # safetensors' own NumPy reader copies, and knows no bfloat16.
-    names = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "I8": "int8"}
-    dtypes = {short: type_names[name] for short, name in names.items()} | {"I64": np.dtype(np.int64)}
-    try:
-        length = int.from_bytes(buffer[:8].tobytes(), "little")
-        header = json.loads(buffer[8 : 8 + length].tobytes())
-        metadata = header.pop("__metadata__", {})
-        if metadata.get("format") != FORMAT:
-            raise InputError(f"{source} has format {metadata.get('format')!r}, expected {FORMAT!r}.")
-        arrays = {}
-        for name, entry in header.items():
-            begin, end = (8 + length + o for o in entry["data_offsets"])
-            arrays[name] = buffer[begin:end].view(dtypes[entry["dtype"]]).reshape(entry["shape"])
-        missing = {"values", "offsets"} - arrays.keys()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{source}: not a whole file of MultiVectors ({error}).") from error
+def _read(buffer: npt.NDArray[np.uint8], source: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+    """The arrays of a file, as views, and its metadata; InputError for anything but a whole file of MultiVectors."""
+    arrays, metadata = parsed(buffer, source, (FORMAT, INT4_FORMAT))
+    missing = {"values", "offsets"} - arrays.keys()
     if missing:
         raise InputError(f"{source} holds no {' and no '.join(sorted(missing))}.")
+    expected = _format_of(arrays["values"].dtype)
+    if metadata["format"] != expected:
+        raise InputError(f"{source} has format {metadata['format']!r}, expected {expected!r} for its values.")
     return arrays, metadata

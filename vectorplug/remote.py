@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -12,11 +13,12 @@ import stamina
 from tqdm.auto import tqdm
 
 from vectorplug.blobs import encoded_of, parse
+from vectorplug.compressor import Compressor
 from vectorplug.encoded import Encoded, Output, TokenDtype, wanted_outputs
 from vectorplug.errors import ConfigurationError, FingerprintError, InputError, VectorplugError
 from vectorplug.models.options import check_options, shaped
 from vectorplug.models.recipe import Recipe
-from vectorplug.muvera import Compressor, Muvera
+from vectorplug.muvera import Muvera
 from vectorplug.refusals import error_of
 from vectorplug.texts import check_texts
 
@@ -70,6 +72,7 @@ class RemoteVectorizer:
         self._fingerprint: str | None = None
         wanted = Recipe.of(pool_factor=pool_factor, dimensions=dimensions)
         self._max_texts = TEXTS_A_REQUEST
+        self._first: RemoteVectorizer | None = None
         headers = {"accept": SAFETENSORS, **_authorization(api_key)}
         # Many threads may share the connections: waiting for one is no time-out of the server.
         self._client = httpx.Client(base_url=self._url, headers=headers, timeout=httpx.Timeout(timeout, pool=None))
@@ -81,6 +84,13 @@ class RemoteVectorizer:
         except BaseException:
             self.close()
             raise
+
+    def with_fde(self, fde: Compressor | None) -> Self:
+        """The same model, over the same connections, with another FDE. ConfigurationError for one of other tokens."""
+        other = copy(self)
+        other._fde = self._checked(fde)
+        other._first = self  # whose end would close the connections
+        return other
 
     @property
     def model(self) -> str:
@@ -162,13 +172,15 @@ class RemoteVectorizer:
             raise self._strange("leaves out vectors")
         self._token_dim, self._dense_dim = encoded.tokens.dim, encoded.dense.shape[1]
         self._model, self._fingerprint = facts["model"], facts["fingerprint"]
-        chosen = Muvera.from_fingerprint(facts["fde_fingerprint"]) if fde == "default" else fde
-        if chosen is not None and chosen.dim != self._token_dim:
+        return self._checked(Muvera.from_fingerprint(facts["fde_fingerprint"]) if fde == "default" else fde)
+
+    def _checked(self, fde: Compressor | None) -> Compressor | None:
+        if fde is not None and fde.dim != self._token_dim:
             raise ConfigurationError(
-                f"the FDE is made for tokens of {chosen.dim} numbers, {self._model} gives {self._token_dim}: "
+                f"the FDE is made for tokens of {fde.dim} numbers, {self._model} gives {self._token_dim}: "
                 f"use dim={self._token_dim}, or fde='default'."
             )
-        return chosen
+        return fde
 
     def _encode(
         self,

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from tqdm.auto import tqdm
 
+from vectorplug.compressor import Compressor
 from vectorplug.encoded import Encoded, Output, TokenDtype, wanted_outputs
 from vectorplug.errors import ConfigurationError, FingerprintError
 from vectorplug.models.recipe import Recipe
-from vectorplug.muvera import Compressor, Muvera
+from vectorplug.muvera import Muvera
 from vectorplug.texts import check_texts
 
 if TYPE_CHECKING:
@@ -93,11 +95,7 @@ class Vectorizer:
             self._fde = fde
         else:
             self._fde = default_fde(dim) if fde == "default" else fde(dim)
-        if self._fde is not None and self._fde.dim != dim:
-            raise ConfigurationError(
-                f"the FDE is made for tokens of {self._fde.dim} numbers, {model} gives {dim}: "
-                f"use dim={dim}, or fde='default'."
-            )
+        self._check_fde()
 
     @classmethod
     def remote(
@@ -120,6 +118,13 @@ class Vectorizer:
         return RemoteVectorizer(
             url, model, fde=fde, api_key=api_key, timeout=timeout, pool_factor=pool_factor, dimensions=dimensions
         )
+
+    def with_fde(self, fde: Compressor | None) -> Self:
+        """The same model with another FDE; nothing is loaded again. ConfigurationError for one of other tokens."""
+        other = copy(self)
+        other._fde = fde
+        other._check_fde()
+        return other
 
     @property
     def model(self) -> str:
@@ -216,23 +221,39 @@ class Vectorizer:
         whole_dims = {"tokens": self._facts.token_dim, "dense": self._facts.dense_dim}
         check_options({name: dim for name, dim in whole_dims.items() if name in wanted}, dimensions, pool_factor)
         dimensions = dimensions or self._recipe.dimensions
-        needed: tuple[Output, ...] = (*wanted, "tokens") if "fde" in wanted else wanted
         # tqdm's None means: quiet unless this is a terminal.
         hidden = None if show_progress_bar is None else not show_progress_bar
         with (
             self._lease() as encoder,
             tqdm(total=len(texts), desc=f"Encoding {role}s", unit="text", disable=hidden) as bar,
         ):
+            fold = encoder.fold(self._fde, role) if "fde" in wanted else None
+            # What the device does not fold is folded here, from the tokens.
+            needed: tuple[Output, ...] = (*wanted, "tokens") if "fde" in wanted and fold is None else wanted
             encoded = encoder.encode(
-                texts, role, needed, batch_tokens=batch_tokens, progress=bar.update, length=self._length(role)
+                texts,
+                role,
+                needed,
+                batch_tokens=batch_tokens,
+                progress=bar.update,
+                length=self._length(role),
+                fold=fold,
             )
-        fde = None
-        if "fde" in wanted and self._fde is not None and encoded.tokens is not None:
-            fold = self._fde.encode_queries if role == "query" else self._fde.encode_documents
-            fde = fold(encoded.tokens)
+        fde = encoded.fde
+        if "fde" in wanted and fde is None and self._fde is not None and encoded.tokens is not None:
+            make = self._fde.encode_queries if role == "query" else self._fde.encode_documents
+            fde = make(encoded.tokens)
         tokens = encoded.tokens if "tokens" in wanted else None
         whole = replace(encoded, tokens=tokens, fde=fde)
         return shaped(whole, dimensions, pool_factor, token_dtype)
+
+    def _check_fde(self) -> None:
+        dim = self._facts.token_dim
+        if self._fde is not None and self._fde.dim != dim:
+            raise ConfigurationError(
+                f"the FDE is made for tokens of {self._fde.dim} numbers, {self._facts.name} gives {dim}: "
+                f"use dim={dim}, or fde='default'."
+            )
 
     def _length(self, role: "Role") -> int | None:
         return self._recipe.query_length if role == "query" else self._recipe.document_length

@@ -16,7 +16,7 @@ from vectorplug_qdrant.layout import Creation, parameters_of, sparse_parameters_
 from vectorplug_qdrant.patience import WRITING, NotThereError
 from vectorplug_qdrant.writing import Writing
 
-__all__ = ["count_lacking", "extend", "fill", "lacking"]
+__all__ = ["count_lacking", "drop", "extend", "extended", "fill", "lacking"]
 
 # The names of vectors that are being made, in the collection's metadata until all of them are there.
 EXTENDING = "vectorplug_extending"
@@ -57,12 +57,19 @@ def extend(
             _update(connection, vectors_config={each: _tuning(dense[each])})
 
 
+def drop(connection: Connection, name: str) -> None:
+    """Remove the vectors of that name, if they are there."""
+    if name in vectors_of(connection.config()):
+        remove = partial(connection.client.delete_vector_name, connection.name, name)
+        connection.ask("Dropping vectors of", remove, seconds=WRITING)
+
+
 def extended(connection: Connection, metadata: Mapping[str, Any]) -> None:
     """Write `metadata`; what else there is stays."""
     _update(connection, metadata={**metadata, EXTENDING: None})
 
 
-def lacking(connection: Connection, field: str, outputs: Sequence[Output]) -> Iterator[list[Unfilled]]:
+def lacking(connection: Connection, field: str, names: Sequence[str]) -> Iterator[list[Unfilled]]:
     """Pages of the points that lack one of the vectors, in the order of their ids."""
     steps = payload.steps_of(field)
     fields, offset = [field, payload.ID], None
@@ -70,7 +77,7 @@ def lacking(connection: Connection, field: str, outputs: Sequence[Output]) -> It
         scroll = partial(
             connection.client.scroll,
             connection.name,
-            scroll_filter=_lacks(outputs),
+            scroll_filter=_lacks(names),
             limit=PAGE,
             offset=offset,
             with_payload=fields,
@@ -81,19 +88,26 @@ def lacking(connection: Connection, field: str, outputs: Sequence[Output]) -> It
             return
 
 
-def count_lacking(connection: Connection, outputs: Sequence[Output]) -> int:
+def count_lacking(connection: Connection, names: Sequence[str]) -> int:
     """How many points lack one of the vectors."""
     client, name = connection.client, connection.name
-    return connection.ask("Counting", lambda: client.count(name, _lacks(outputs), exact=True), seconds=WRITING).count
+    return connection.ask("Counting", lambda: client.count(name, _lacks(names), exact=True), seconds=WRITING).count
 
 
-def fill(connection: Connection, writing: Writing, field: str, documents: Sequence[Unfilled], encoded: Encoded) -> None:
+def fill(
+    connection: Connection,
+    writing: Writing,
+    field: str,
+    documents: Sequence[Unfilled],
+    encoded: Encoded,
+    names: Mapping[Output, str],
+) -> None:
     """Write the vectors of those points whose `field` still holds the text, in one step with looking at it."""
     for part in writing.filling(documents, encoded):
         left, vectors = list(documents[part]), encoded[part]
         while left:
             try:
-                writing.fill(left, vectors, _unchanged(field, left))
+                writing.fill(left, vectors, _unchanged(field, left), names)
                 break
             except NotThereError:
                 # One of them was deleted, and so the server wrote some of the others only.
@@ -143,8 +157,8 @@ def _update(connection: Connection, **changes: Any) -> None:
     connection.ask("Adding vectors to", update, seconds=WRITING)
 
 
-def _lacks(outputs: Sequence[Output]) -> models.Filter:
-    has: list[models.Condition] = [models.HasVectorCondition(has_vector=name) for name in outputs]
+def _lacks(names: Sequence[str]) -> models.Filter:
+    has: list[models.Condition] = [models.HasVectorCondition(has_vector=name) for name in names]
     return models.Filter(must_not=[models.Filter(must=has)])
 
 

@@ -2,10 +2,10 @@
 
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from qdrant_edge import (
@@ -28,7 +28,7 @@ from qdrant_edge import (
 from vectorplug.encoded import Encoded, Output
 from vectorplug.errors import InputError, StoreError
 from vectorplug.search.backfill import Unfilled
-from vectorplug.search.database import Database
+from vectorplug.search.database import NO_NAMES, Database
 from vectorplug.search.fingerprint import CollectionInfo
 from vectorplug.search.hits import Hit, Id, Question, Rows
 from vectorplug.search.modes import Plan
@@ -68,12 +68,18 @@ FUSION_K = 2
 class EdgeCollection(Database[Filter]):
     """The engine's shard of one collection, open or yet to be made; after an error of the engine it is loaded anew."""
 
+    can_refit: ClassVar[bool] = True
+    has_one_user: ClassVar[bool] = True
+
     def __init__(self, folder: CollectionFolder) -> None:
         self._folder = folder
         self._shard: EdgeShard | None = None
         self._fields: list[VectorField] = []
+        self._names: Mapping[Output, str] = NO_NAMES
         self._words: Bm25 | None = None
         self._unflushed = 0
+        # Of a collection that is yet to be made.
+        self._fits: dict[str, bytes] = {}
 
     def open(self) -> CollectionInfo | None:
         """Lock and load the collection if it exists; what it was made with."""
@@ -101,18 +107,34 @@ class EdgeCollection(Database[Filter]):
             EdgeShard.create(str(path), config).close()
 
         with self._errors("Making"):
-            self._folder.create(info, make_shard)
+            self._folder.create(info, make_shard, self._fits)
         try:
             self._loaded()
         except BaseException:
             self.close()
             raise
 
+    def keep_fit(self, fingerprint: str, data: bytes) -> None:
+        """A file in the collection's folder; of one that is yet to be made, it comes with it."""
+        if not self._folder.exists():
+            self._fits[fingerprint] = data
+            return
+        _check_room(self._folder.path, len(data))
+        with self._errors("Writing to"):
+            self._folder.write_fit(fingerprint, data)
+
+    def read_fit(self, fingerprint: str) -> bytes | None:
+        """What was kept."""
+        if fingerprint in self._fits:
+            return self._fits[fingerprint]
+        with self._errors("Reading"):
+            return self._folder.read_fit(fingerprint)
+
     def upsert(self, rows: Rows) -> None:
         """Write points; when this returns they are in the log, and so survive the end of the process."""
         size = _bytes(rows.encoded)
         _check_room(self._folder.path, ROOM_FACTOR * size)
-        operation = UpdateOperation.upsert_points(list(_points(rows, self._words)))
+        operation = UpdateOperation.upsert_points(list(_points(rows, self._words, self._names)))
         with self._engine("Writing to") as shard:
             shard.update(operation)
         self._written(size)
@@ -198,8 +220,27 @@ class EdgeCollection(Database[Filter]):
 
     def extend(self, info: CollectionInfo) -> None:
         """Add the vectors that the collection lacks."""
+        if info.refit is not None:
+            # First what is being made: the engine loads no shard that has a vector nobody knows of.
+            with self._errors("Writing to"):
+                self._folder.write_info(info)
         with self._engine("Adding vectors to") as shard:
             edge_filling.add_vectors(shard, info)
+        self._changed(info)
+
+    def drop_vectors(self, name: str, info: CollectionInfo) -> None:
+        """Remove the vectors of that name."""
+        with self._engine("Dropping vectors of") as shard:
+            shard.update(UpdateOperation.delete_vector_name(name))
+            shard.flush()
+        self._changed(info)
+
+    def drop_fit(self, fingerprint: str) -> None:
+        """Remove a fit that was kept."""
+        with self._errors("Dropping a fit of"):
+            self._folder.drop_fit(fingerprint)
+
+    def _changed(self, info: CollectionInfo) -> None:
         self._drop()
         with self._errors("Opening"):
             # How a graph is built, or not, is said when a shard is loaded.
@@ -207,22 +248,24 @@ class EdgeCollection(Database[Filter]):
             self._folder.write_info(info)
         self._is(info)
 
-    def unfilled(self, field: str, outputs: Sequence[Output]) -> Iterator[Sequence[Unfilled]]:
+    def unfilled(self, field: str, names: Sequence[str]) -> Iterator[Sequence[Unfilled]]:
         """Pages of the points that lack one of the vectors."""
         offset, steps = None, payload.steps_of(field)
         while True:
             with self._engine("Reading") as shard:
-                records, offset = shard.scroll(edge_filling.lacking(outputs, field, offset))
+                records, offset = shard.scroll(edge_filling.lacking(names, field, offset))
             yield [payload.unfilled(record, steps) for record in records]
             if offset is None:
                 return
 
-    def fill(self, field: str, documents: Sequence[Unfilled], encoded: Encoded) -> None:
+    def fill(
+        self, field: str, documents: Sequence[Unfilled], encoded: Encoded, names: Mapping[Output, str] = NO_NAMES
+    ) -> None:
         """Write the vectors of those points whose text is still the one that was encoded, and nothing else."""
         _check_room(self._folder.path, ROOM_FACTOR * _bytes(encoded))
         with self._engine("Writing to") as shard:
             there = {str(record.id) for record in shard.retrieve([each.key for each in documents], False, False)}
-            vectors = zip(documents, _named_vectors(encoded), strict=True)
+            vectors = zip(documents, _named_vectors(encoded, names), strict=True)
             points = [PointVectors(each.key, named) for each, named in vectors if each.key in there]
             shard.update(UpdateOperation.update_vectors(points, edge_filling.unchanged(field, documents)))
         self._written(_bytes(encoded))
@@ -235,7 +278,8 @@ class EdgeCollection(Database[Filter]):
             self._folder.unlock()
 
     def _is(self, info: CollectionInfo) -> None:
-        self._fields = fields_of(info.dims)
+        self._fields = fields_of(info)
+        self._names = info.vector_names
         self._words = Bm25() if info.words else None
 
     def _query(self, stage: Stage, question: Question) -> Any:  # Fusion's kinds are no Fusion to the stubs
@@ -244,8 +288,9 @@ class EdgeCollection(Database[Filter]):
         if stage.using == WORDS:
             assert self._words is not None
             return Query.Nearest(self._words.embed_query(question.text), using=WORDS)
-        vector = next(_named_vectors(Encoded(**{stage.using: getattr(question.encoded, stage.using)})))[stage.using]
-        return Query.Nearest(vector, using=stage.using)
+        one = Encoded(**{stage.using: getattr(question.encoded, stage.using)})
+        ((name, vector),) = next(_named_vectors(one, self._names)).items()
+        return Query.Nearest(vector, using=name)
 
     def _written(self, size: int) -> None:
         self._unflushed += size
@@ -303,18 +348,19 @@ def _bytes(encoded: Encoded) -> int:
     return sum(4 * (part.values if name == "tokens" else part).size for name, part in encoded.vectors())
 
 
-def _points(rows: Rows, words: Bm25 | None) -> Iterator[Point]:
-    for row, vectors in zip(rows.rows, _named_vectors(rows.encoded), strict=True):
+def _points(rows: Rows, words: Bm25 | None, names: Mapping[Output, str]) -> Iterator[Point]:
+    for row, vectors in zip(rows.rows, _named_vectors(rows.encoded, names), strict=True):
         if words is not None and (text := payload.words_of(row)) is not None:
             vectors[WORDS] = words.embed_document(text)
         yield Point(row.key, vectors, payload.encode(row))
 
 
-def _named_vectors(encoded: Encoded) -> Iterator[dict[str, Any]]:
+def _named_vectors(encoded: Encoded, names: Mapping[Output, str]) -> Iterator[dict[str, Any]]:
     """The vectors of each text as the engine reads them: a memoryview a vector, twice as fast as lists of floats."""
     columns: dict[str, Any] = {}
-    for name, part in encoded.vectors():
-        if name == "tokens":
+    for output, part in encoded.vectors():
+        name = names.get(output, output)
+        if output == "tokens":
             tokens = part.astype("float32")
             flat, dim = memoryview(tokens.values.reshape(-1)), tokens.dim
             columns[name] = (

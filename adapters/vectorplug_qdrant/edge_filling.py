@@ -14,12 +14,10 @@ from qdrant_edge import (
     UpdateOperation,
 )
 
-from vectorplug.encoded import Output
 from vectorplug.search.backfill import Unfilled
 from vectorplug.search.fingerprint import CollectionInfo
 from vectorplug_qdrant import payload
-from vectorplug_qdrant.edge_layout import params_of
-from vectorplug_qdrant.schema import fields_of
+from vectorplug_qdrant.edge_layout import fields_in_shard, params_of
 
 __all__ = ["add_vectors", "lacking", "unchanged"]
 
@@ -28,7 +26,7 @@ PAGE = 256
 
 def add_vectors(shard: EdgeShard, info: CollectionInfo) -> None:
     """Have the shard know the vectors of `info`; those that it knows stay."""
-    for field in fields_of(info.dims):
+    for field in fields_in_shard(info):
         params = params_of(field, info.dtypes)
         shard.update(
             UpdateOperation.create_dense_vector(
@@ -42,9 +40,9 @@ def add_vectors(shard: EdgeShard, info: CollectionInfo) -> None:
     shard.flush()
 
 
-def lacking(outputs: Sequence[Output], field: str, offset: Any) -> ScrollRequest:
+def lacking(names: Sequence[str], field: str, offset: Any) -> ScrollRequest:
     """The next page of the points that lack one of the vectors."""
-    has = Filter(must=[HasVectorCondition(name) for name in outputs])
+    has = Filter(must=[HasVectorCondition(name) for name in names])
     return ScrollRequest(
         offset=offset, limit=PAGE, filter=Filter(must_not=[has]), with_payload=[field, payload.ID], with_vector=False
     )

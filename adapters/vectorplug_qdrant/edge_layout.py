@@ -30,22 +30,30 @@ from vectorplug_qdrant.schema import (
     fields_of,
 )
 
-__all__ = ["config_of", "params_of"]
+__all__ = ["config_of", "fields_in_shard", "params_of"]
 
 
 def config_of(info: CollectionInfo) -> EdgeConfig:
     """How a shard is made and loaded; ConfigurationError for what the engine does not keep."""
     check_dtypes(info.dtypes)
     return EdgeConfig(
-        vectors={field.name: params_of(field, info.dtypes) for field in fields_of(info.dims)},
+        vectors={field.name: params_of(field, info.dtypes) for field in fields_in_shard(info)},
         sparse_vectors={WORDS: EdgeSparseVectorParams(modifier=Modifier.Idf)} if info.words else None,
         wal_enabled=True,
     )
 
 
+def fields_in_shard(info: CollectionInfo) -> list[VectorField]:
+    """The named vectors of a shard, which is loaded with all that it has: those from before a refit are among them."""
+    fields = fields_of(info)
+    if info.former is not None:
+        fields.append(VectorField(info.former.vector, "fde", info.former.size))
+    return fields
+
+
 def params_of(field: VectorField, dtypes: StoredDtypes) -> EdgeVectorParams:
     """One named vector."""
-    dtype = {"tokens": dtypes.tokens, "fde": dtypes.fde}.get(field.name, "float32")
+    dtype = {"tokens": dtypes.tokens, "fde": dtypes.fde}.get(field.output, "float32")
     codes = _codes(dtype)
     return EdgeVectorParams(
         field.size,

@@ -4,8 +4,9 @@ import fcntl
 import os
 import shutil
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from vectorplug.errors import ConfigurationError, StoreError, StoreUnavailableError
 from vectorplug.search.fingerprint import CollectionInfo
@@ -14,7 +15,8 @@ __all__ = ["CollectionFolder"]
 
 
 class CollectionFolder:
-    """FOLDER/COLLECTION/ holds `collection.json` and the engine's `shard/`; FOLDER/COLLECTION.lock its one user's pid.
+    """FOLDER/COLLECTION/ holds `collection.json`, the engine's `shard/`, and `fits/` where its FDEs were made with one;
+    FOLDER/COLLECTION.lock holds its one user's pid.
 
     The folder appears by a rename once both are whole, so there is no half-made collection. The lock is the
     kernel's (flock): it ends with the process, however that ends.
@@ -63,14 +65,31 @@ class CollectionFolder:
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         self.unlock = weakref.finalize(self, os.close, descriptor)
 
-    def create(self, info: CollectionInfo, make_shard: Callable[[Path], None]) -> None:
-        """Lock, and make the collection; `make_shard` fills a path that does not exist yet."""
+    def write_fit(self, fingerprint: str, data: bytes) -> None:
+        """Keep a fit in the collection that is there, whole or not at all."""
+        _write_fit(self.path, fingerprint, data)
+
+    def read_fit(self, fingerprint: str) -> bytes | None:
+        """What was kept; None where it is not there."""
+        file = _fit_in(self.path, fingerprint)
+        return file.read_bytes() if file.is_file() else None
+
+    def drop_fit(self, fingerprint: str) -> None:
+        """Remove a fit, if it is there."""
+        _fit_in(self.path, fingerprint).unlink(missing_ok=True)
+
+    def create(
+        self, info: CollectionInfo, make_shard: Callable[[Path], None], fits: Mapping[str, bytes] = MappingProxyType({})
+    ) -> None:
+        """Lock, and make the collection with its `fits`; `make_shard` fills a path that does not exist yet."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self.lock()
         try:
             self._check_free()
             shutil.rmtree(self._staging, ignore_errors=True)
             self._staging.mkdir()
+            for fingerprint, data in fits.items():
+                _write_fit(self._staging, fingerprint, data)
             make_shard(self._staging / self.shard.name)
             _write(self._staging / self._info.name, info)
             _sync(self._staging)
@@ -99,6 +118,23 @@ def _write(file: Path, info: CollectionInfo) -> None:
         opened.write(info.model_dump_json(indent=1))
         opened.flush()
         os.fsync(opened.fileno())
+
+
+def _fit_in(folder: Path, fingerprint: str) -> Path:
+    return folder / "fits" / fingerprint.replace(":", "-")
+
+
+def _write_fit(folder: Path, fingerprint: str, data: bytes) -> None:
+    file = _fit_in(folder, fingerprint)
+    file.parent.mkdir(exist_ok=True)
+    new = file.with_name(f"{file.name}.new")
+    with open(new, "wb") as opened:
+        opened.write(data)
+        opened.flush()
+        os.fsync(opened.fileno())
+    new.rename(file)
+    _sync(file.parent)
+    _sync(folder)
 
 
 def _sync(folder: Path) -> None:

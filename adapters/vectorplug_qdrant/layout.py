@@ -64,7 +64,7 @@ def check_creation(creation: Mapping[str, Any]) -> None:
 def parameters_of(info: CollectionInfo, creation: Creation) -> dict[str, models.VectorParams]:
     """The named vectors of a new collection; ConfigurationError for what Qdrant does not keep."""
     check_dtypes(info.dtypes)
-    return {field.name: _vector_params(field, info.dtypes, creation) for field in fields_of(info.dims)}
+    return {field.name: _vector_params(field, info.dtypes, creation) for field in fields_of(info)}
 
 
 def sparse_parameters_of(info: CollectionInfo) -> dict[str, models.SparseVectorParams]:
@@ -80,7 +80,7 @@ def vectors_of(config: models.CollectionConfig) -> dict[str, models.VectorParams
 
 
 def _vector_params(field: VectorField, dtypes: StoredDtypes, creation: Creation) -> models.VectorParams:
-    dtype = {"tokens": dtypes.tokens, "fde": dtypes.fde}.get(field.name, "float32")
+    dtype = {"tokens": dtypes.tokens, "fde": dtypes.fde}.get(field.output, "float32")
     half = models.Datatype.FLOAT16 if dtype == "float16" else None
     codes = _codes(dtype)
     max_sim = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
@@ -92,7 +92,7 @@ def _vector_params(field: VectorField, dtypes: StoredDtypes, creation: Creation)
             m=0 if field.multi else HNSW_M, ef_construct=HNSW_EF_CONSTRUCT, full_scan_threshold=FULL_SCAN_KB
         ),
         on_disk=creation.get("on_disk", None if codes is None else True),
-        quantization_config=(creation.get("fde_quantization") or codes) if field.name == "fde" else None,
+        quantization_config=(creation.get("fde_quantization") or codes) if field.output == "fde" else None,
         datatype=(creation.get("token_datatype") or half) if field.multi else half,
     )
 
@@ -118,7 +118,7 @@ def check_layout(info: CollectionInfo, config: models.CollectionConfig, collecti
     """
     vectors = vectors_of(config)
     differences: list[str] = []
-    for field in fields_of(info.dims):
+    for field in fields_of(info):
         if field.name not in vectors:
             differences.append(f"it has no vector {field.name!r}")
             continue

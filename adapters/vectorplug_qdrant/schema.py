@@ -1,12 +1,11 @@
 """How vectors lie in Qdrant and how a plan searches them; the same for the engine in process and for a server."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from vectorplug.encoded import Output
 from vectorplug.errors import ConfigurationError
-from vectorplug.search.fingerprint import StoredDtypes
+from vectorplug.search.fingerprint import CollectionInfo, StoredDtypes
 from vectorplug.search.hits import Rows
 from vectorplug.search.modes import Plan
 from vectorplug_qdrant.payload import RESERVED
@@ -52,13 +51,18 @@ FULL_SCAN_KB = 64 * 1024
 class VectorField:
     """A named vector of `size` numbers compared by inner product: one a document, or `multi`: compared by MaxSim.
 
-    Dense vectors come with unit norm, so their inner product is the cosine. Multi-vectors have no HNSW graph: to
-    build one took 400 times the CPU of none, and ranking must be exact.
+    `output` is what is in it. Dense vectors come with unit norm, so their inner product is the cosine. Multi-vectors
+    have no HNSW graph: to build one took 400 times the CPU of none, and ranking must be exact.
     """
 
-    name: Output
+    name: str
+    output: Output
     size: int
-    multi: bool
+
+    @property
+    def multi(self) -> bool:
+        """Whether it holds all tokens of a document."""
+        return self.output == "tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +77,22 @@ class Stage:
     ef: int | None = None
 
 
-def fields_of(dims: Mapping[Output, int]) -> list[VectorField]:
-    """The named vectors of a collection; ConfigurationError for vectors longer than Qdrant takes."""
-    for name, dim in dims.items():
-        if dim > MAX_VECTOR:
-            raise ConfigurationError(
-                f"{name} vectors have {dim:,} numbers, Qdrant takes at most {MAX_VECTOR:,}"
-                + (": use an FDE with fewer repetitions, a smaller ksim or a final_dim." if name == "fde" else ".")
+def fields_of(info: CollectionInfo) -> list[VectorField]:
+    """The named vectors of a collection, those of a refit among them; ConfigurationError for longer ones than Qdrant
+    takes.
+    """
+    fields = [VectorField(info.vector_names.get(output, output), output, dim) for output, dim in info.dims.items()]
+    if info.refit is not None:
+        fields.append(VectorField(info.refit.vector, "fde", info.refit.size))
+    for field in fields:
+        if field.size > MAX_VECTOR:
+            fix = (
+                ": use an FDE with fewer repetitions, a smaller ksim or a final_dim." if field.output == "fde" else "."
             )
-    return [VectorField(name, dim, multi=name == "tokens") for name, dim in dims.items()]
+            raise ConfigurationError(
+                f"{field.output} vectors have {field.size:,} numbers, Qdrant takes at most {MAX_VECTOR:,}{fix}"
+            )
+    return fields
 
 
 def check_dtypes(dtypes: StoredDtypes) -> None:

@@ -1,21 +1,23 @@
 """A Qdrant server: one collection of it."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
 from qdrant_client import models
 
+from vectorplug.compressor import needs_fit
 from vectorplug.encoded import Encoded, Output
 from vectorplug.errors import InputError, StoreError, StoreUnavailableError
 from vectorplug.search.backfill import Unfilled
-from vectorplug.search.database import Database
+from vectorplug.search.database import NO_NAMES, Database
 from vectorplug.search.fingerprint import CollectionInfo, NotOursError
 from vectorplug.search.hits import Hit, Id, Question, Rows, own_key_of
 from vectorplug.search.modes import Plan
 from vectorplug_qdrant import adopting, payload
 from vectorplug_qdrant.connection import Connection
+from vectorplug_qdrant.fits import FITS, Fits
 from vectorplug_qdrant.indexing import Indexing
 from vectorplug_qdrant.layout import (
     METADATA,
@@ -26,7 +28,7 @@ from vectorplug_qdrant.layout import (
     sparse_parameters_of,
 )
 from vectorplug_qdrant.patience import READING, WRITING, NotThereError
-from vectorplug_qdrant.schema import refusals
+from vectorplug_qdrant.schema import fields_of, refusals
 from vectorplug_qdrant.searching import query_of
 from vectorplug_qdrant.writing import Writing
 
@@ -44,6 +46,7 @@ class ServerCollection(Database[models.Filter]):
     """
 
     writes_at_once: ClassVar[int] = 4
+    can_refit: ClassVar[bool] = True
 
     def __init__(self, connection: Connection, creation: Creation, *, close: Callable[[], None] | None = None) -> None:
         check_creation(creation)
@@ -57,6 +60,7 @@ class ServerCollection(Database[models.Filter]):
         self._info: CollectionInfo | None = None
         self._indexing = Indexing(connection)
         self._writing = Writing(connection)
+        self._fits = Fits(connection, creation)
 
     def open(self) -> CollectionInfo | None:
         """What the collection was made with; None where there is none."""
@@ -67,6 +71,7 @@ class ServerCollection(Database[models.Filter]):
             return None
         info = self._info_of(config)
         self._indexing.opened(config)
+        self._fits.opened(config.metadata)
         self._is(info, config)
         return info
 
@@ -83,7 +88,7 @@ class ServerCollection(Database[models.Filter]):
                     shard_number=self._creation.get("shard_number"),
                     replication_factor=self._creation.get("replication_factor"),
                     write_consistency_factor=self._creation.get("write_consistency_factor"),
-                    metadata=_described(info),
+                    metadata=self._described(info),
                 ),
                 seconds=WRITING,
             )
@@ -104,6 +109,14 @@ class ServerCollection(Database[models.Filter]):
                 ) from None
         self._is(info, self._connection.config())
         self._indexing.pause()
+
+    def keep_fit(self, fingerprint: str, data: bytes) -> None:
+        """In a collection beside this one."""
+        self._fits.keep(fingerprint, data)
+
+    def read_fit(self, fingerprint: str) -> bytes | None:
+        """What was kept."""
+        return self._fits.read(fingerprint)
 
     def upsert(self, rows: Rows) -> None:
         """Write points; when this returns the server has them in its log and in the collection."""
@@ -147,7 +160,7 @@ class ServerCollection(Database[models.Filter]):
         """The best `limit`, best first; all stages are one request."""
         if filter is not None and not isinstance(filter, models.Filter):
             raise InputError(f"filter is a {type(filter).__name__}, expected a qdrant_client.models.Filter.")
-        query = query_of(question, plan, limit, filter, candidates)
+        query = query_of(question, plan, limit, filter, candidates, self._writing.names)
         found = self._ask("Searching", lambda: self._client.query_points(self._name, with_payload=True, **query))
         return [payload.hit_of(point) for point in found.points]
 
@@ -175,29 +188,46 @@ class ServerCollection(Database[models.Filter]):
 
     def extend(self, info: CollectionInfo) -> None:
         """Add the vectors that the collection lacks, then write `info`; everything of theirs stays."""
-        had = [*self._info.dims, *sparse_parameters_of(self._info)] if self._info is not None else []
+        had = _names_in(self._info) if self._info is not None else []
         adopting.extend(self._connection, info, had, self._creation, self._version)
         config = self._connection.config()
         check_layout(info, config, self._name)
-        adopting.extended(self._connection, _described(info))
+        adopting.extended(self._connection, self._described(info))
         self._is(info, config)
 
-    def unfilled(self, field: str, outputs: Sequence[Output]) -> Iterator[Sequence[Unfilled]]:
+    def drop_vectors(self, name: str, info: CollectionInfo) -> None:
+        """Remove the vectors of that name."""
+        adopting.drop(self._connection, name)
+        adopting.extended(self._connection, self._described(info))
+        self._is(info, self._connection.config())
+
+    def drop_fit(self, fingerprint: str) -> None:
+        """Remove a fit that was kept."""
+        self._fits.drop(fingerprint)
+
+    def unfilled(self, field: str, names: Sequence[str]) -> Iterator[Sequence[Unfilled]]:
         """Pages of the points that lack one of the vectors."""
-        return adopting.lacking(self._connection, field, outputs)
+        return adopting.lacking(self._connection, field, names)
 
-    def unfilled_count(self, field: str, outputs: Sequence[Output]) -> int:  # noqa: ARG002
+    def unfilled_count(self, field: str, names: Sequence[str]) -> int:  # noqa: ARG002
         """How many points lack one of the vectors."""
-        return adopting.count_lacking(self._connection, outputs)
+        return adopting.count_lacking(self._connection, names)
 
-    def fill(self, field: str, documents: Sequence[Unfilled], encoded: Encoded) -> None:
+    def fill(
+        self, field: str, documents: Sequence[Unfilled], encoded: Encoded, names: Mapping[Output, str] = NO_NAMES
+    ) -> None:
         """Write the vectors of those points whose text is still the one that was encoded, and nothing else."""
-        adopting.fill(self._connection, self._writing, field, documents, encoded)
+        adopting.fill(self._connection, self._writing, field, documents, encoded, names)
         self._indexing.written(int(encoded.nbytes().sum()))
 
     def _is(self, info: CollectionInfo, config: models.CollectionConfig) -> None:
         self._info = info
-        self._writing.opened(config, words=info.words)
+        self._writing.opened(config, words=info.words, names=info.vector_names)
+
+    def _described(self, info: CollectionInfo) -> dict[str, Any]:
+        """The collection's metadata."""
+        beside = {FITS: self._fits.name} if needs_fit(info.fde) or info.refit is not None else {}
+        return {METADATA: info.model_dump(mode="json"), **beside}
 
     def _check_version(self) -> None:
         version = self._ask("Opening", self._client.info).version
@@ -227,8 +257,9 @@ class ServerCollection(Database[models.Filter]):
             )
 
 
-def _described(info: CollectionInfo) -> dict[str, Any]:
-    return {METADATA: info.model_dump(mode="json")}
+def _names_in(info: CollectionInfo) -> list[str]:
+    """Of the vectors that are ours."""
+    return [*(field.name for field in fields_of(info)), *sparse_parameters_of(info)]
 
 
 def _parts(keys: Sequence[str]) -> Iterator[list[Any]]:

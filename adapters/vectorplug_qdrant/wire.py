@@ -1,6 +1,6 @@
 """An update of points as the bytes of its gRPC message, written from arrays: no list and no object a number."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -9,8 +9,9 @@ import numpy.typing as npt
 from qdrant_client import grpc, models
 from qdrant_client.conversions.conversion import RestToGrpc
 
-from vectorplug.encoded import Encoded
+from vectorplug.encoded import Encoded, Output
 from vectorplug.multivectors import MultiVectors
+from vectorplug.search.database import NO_NAMES
 from vectorplug.search.hits import Rows
 from vectorplug.search.records import record_start
 from vectorplug_qdrant import payload
@@ -34,27 +35,35 @@ MESSAGE_POINTS = 3  # UpsertPoints.points and UpdatePointVectors.points
 _Bytes = bytes | memoryview
 
 
-def upsert_message(collection: str, rows: Rows, texts: Sequence[str | None]) -> bytes:
+def upsert_message(
+    collection: str, rows: Rows, texts: Sequence[str | None], names: Mapping[Output, str] = NO_NAMES
+) -> bytes:
     """The bytes of qdrant.UpsertPoints for `rows`, with wait: what their class would serialize, in float32.
 
-    The server itself makes the words of those `texts` that are not None.
+    The server itself makes the words of those `texts` that are not None. Vectors go under `names`, else their own.
     """
     # What is small is left to their own classes: messages are joined by joining their bytes.
     points = (
         grpc.PointStruct(id=_id(row.key), payload=RestToGrpc.convert_payload(payload.encode(row))) for row in rows.rows
     )
     message = grpc.UpsertPoints(collection_name=collection, wait=True)
-    return _joined(message, points, STRUCT_VECTORS, rows.encoded, texts)
+    return _joined(message, points, STRUCT_VECTORS, rows.encoded, texts, names)
 
 
 def update_vectors_message(
-    collection: str, keys: Sequence[str], encoded: Encoded, texts: Sequence[str | None], only: models.Filter
+    collection: str,
+    keys: Sequence[str],
+    encoded: Encoded,
+    texts: Sequence[str | None],
+    only: models.Filter,
+    names: Mapping[Output, str] = NO_NAMES,
 ) -> bytes:
     """The bytes of qdrant.UpdatePointVectors, with wait, as of `upsert_message`; for the points that pass `only`."""
     message = grpc.UpdatePointVectors(
         collection_name=collection, wait=True, update_filter=RestToGrpc.convert_filter(only)
     )
-    return _joined(message, (grpc.PointVectors(id=_id(key)) for key in keys), POINT_VECTORS, encoded, texts)
+    points = (grpc.PointVectors(id=_id(key)) for key in keys)
+    return _joined(message, points, POINT_VECTORS, encoded, texts, names)
 
 
 def _id(key: str) -> grpc.PointId:
@@ -63,11 +72,16 @@ def _id(key: str) -> grpc.PointId:
 
 
 def _joined(
-    message: Any, points: Iterator[Any], vectors_field: int, encoded: Encoded, texts: Sequence[str | None]
+    message: Any,
+    points: Iterator[Any],
+    vectors_field: int,
+    encoded: Encoded,
+    texts: Sequence[str | None],
+    names: Mapping[Output, str],
 ) -> bytes:
     """`message` with its points, each of them with its vectors."""
     parts: list[_Bytes] = [message.SerializeToString()]
-    for small, entries, text in zip(points, _entries(encoded), texts, strict=True):
+    for small, entries, text in zip(points, _entries(encoded, names), texts, strict=True):
         named = [*entries, _words_entry(text)]
         size = sum(map(len, named))
         vectors = record_start(VECTORS_NAMED, size)
@@ -84,10 +98,11 @@ def _words_entry(text: str | None) -> bytes:
     return named
 
 
-def _entries(encoded: Encoded) -> Iterator[tuple[_Bytes, ...]]:
+def _entries(encoded: Encoded, names: Mapping[Output, str]) -> Iterator[tuple[_Bytes, ...]]:
     """Of each text, the entries of NamedVectors.vectors: what stands before the numbers, and the numbers, in turns."""
     columns: list[Iterator[_Bytes]] = []
-    for name, part in encoded.vectors():
+    for output, part in encoded.vectors():
+        name = names.get(output, output)
         columns += _token_entries(name, part) if isinstance(part, MultiVectors) else _dense_entries(name, part)
     return zip(*columns, strict=True)
 

@@ -1,15 +1,16 @@
 """Points and their vectors as requests that a server takes: as bytes by gRPC, else through its client."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 from qdrant_client import models
 
-from vectorplug.encoded import Encoded
+from vectorplug.encoded import Encoded, Output
 from vectorplug.search.backfill import Unfilled
+from vectorplug.search.database import NO_NAMES
 from vectorplug.search.hits import Rows
 from vectorplug_qdrant import payload, wire
 from vectorplug_qdrant.connection import Connection
@@ -28,21 +29,24 @@ POINT_BYTES = 200
 class Writing:
     """Requests that write to one collection; several threads may make them.
 
-    `most_points` of one request is the collection's own limit; `words` says whether it has a sparse vector of them.
+    `most_points` of one request is the collection's own limit; `words` says whether it has a sparse vector of them;
+    `names` are those of vectors that lie under another than their own.
     """
 
     def __init__(self, connection: Connection) -> None:
         self.most_points: int | None = None
         self.words = False
+        self.names: Mapping[Output, str] = NO_NAMES
         self._connection = connection
         self._upsert = connection.sender(wire.UPSERT)
         self._update_vectors = connection.sender(wire.UPDATE_VECTORS)
 
-    def opened(self, config: models.CollectionConfig, *, words: bool) -> None:
+    def opened(self, config: models.CollectionConfig, *, words: bool, names: Mapping[Output, str]) -> None:
         """What the collection is, before anything is written to it."""
         strict = config.strict_mode_config
         self.most_points = strict.upsert_max_batchsize if strict is not None and strict.enabled else None
         self.words = words
+        self.names = names
 
     def upsert(self, rows: Rows) -> None:
         """Write points, replacing those with the same key."""
@@ -52,18 +56,20 @@ class Writing:
             chunk = Rows(rows.rows[part], rows.encoded[part])
             self._connection.ask("Writing to", self._upserting(chunk, texts[part]), seconds=WRITING)
 
-    def fill(self, documents: Sequence[Unfilled], encoded: Encoded, only: models.Filter) -> None:
+    def fill(
+        self, documents: Sequence[Unfilled], encoded: Encoded, only: models.Filter, names: Mapping[Output, str]
+    ) -> None:
         """Write the vectors of those points that pass `only`; NotThereError where one of them is not there."""
         client, name = self._connection.client, self._connection.name
         texts = [document.text if self.words else None for document in documents]
         keys = [document.key for document in documents]
         if self._update_vectors is not None:
-            message = wire.update_vectors_message(name, keys, encoded, texts, only)
+            message = wire.update_vectors_message(name, keys, encoded, texts, only, names)
             write: Callable[[], object] = partial(self._update_vectors, message)
         else:
             points = [
                 models.PointVectors(id=payload.point_id(key), vector=vectors)
-                for key, vectors in zip(keys, _named_vectors(encoded, texts), strict=True)
+                for key, vectors in zip(keys, _named_vectors(encoded, texts, names), strict=True)
             ]
             write = partial(client.update_vectors, name, points, update_filter=only, wait=True)
         self._connection.ask("Writing to", write, seconds=WRITING)
@@ -89,10 +95,10 @@ class Writing:
     def _upserting(self, rows: Rows, texts: Sequence[str | None]) -> Callable[[], object]:
         client, name = self._connection.client, self._connection.name
         if self._upsert is not None:
-            return partial(self._upsert, wire.upsert_message(name, rows, texts))
+            return partial(self._upsert, wire.upsert_message(name, rows, texts, self.names))
         points = [
             models.PointStruct(id=payload.point_id(row.key), payload=payload.encode(row), vector=vectors)
-            for row, vectors in zip(rows.rows, _named_vectors(rows.encoded, texts), strict=True)
+            for row, vectors in zip(rows.rows, _named_vectors(rows.encoded, texts, self.names), strict=True)
         ]
         return partial(client.upsert, name, points, wait=True)
 
@@ -102,8 +108,10 @@ def _numbers(name: str, part: Any) -> Any:
     return part.lengths * part.dim if name == "tokens" else np.full(len(part), part.shape[1])
 
 
-def _named_vectors(encoded: Encoded, texts: Sequence[str | None]) -> Iterator[dict[str, Any]]:
-    columns = dict(encoded.vectors())
+def _named_vectors(
+    encoded: Encoded, texts: Sequence[str | None], names: Mapping[Output, str]
+) -> Iterator[dict[str, Any]]:
+    columns = {names.get(output, output): part for output, part in encoded.vectors()}
     for i, text in enumerate(texts):
         vectors: dict[str, Any] = {name: np.asarray(part[i], np.float32).tolist() for name, part in columns.items()}
         if text is not None:

@@ -15,7 +15,7 @@ from vectorplug.encoded import Encoded, Output
 from vectorplug.errors import PartialFailureError, StoreError, StoreUnavailableError
 from vectorplug.multivectors import MultiVectors
 from vectorplug.search.backfill import Unfilled
-from vectorplug.search.database import Database
+from vectorplug.search.database import NO_NAMES, Database
 from vectorplug.search.fingerprint import CollectionInfo
 from vectorplug.search.hits import Hit, Id, Question, Rows
 from vectorplug.search.modes import Plan
@@ -23,6 +23,7 @@ from vectorplug_weaviate import payload
 from vectorplug_weaviate.batch import FRAME_BYTES, largest, messages, objects_of
 from vectorplug_weaviate.connection import Connection
 from vectorplug_weaviate.filling import Filling
+from vectorplug_weaviate.fits import Fits
 from vectorplug_weaviate.layout import Creation, check_creation, definition, extended, lacking_properties
 from vectorplug_weaviate.mending import mend, unindexed
 from vectorplug_weaviate.place import Place, in_parts
@@ -66,12 +67,15 @@ class WeaviateCollection(Database[FilterReturn]):
         self._properties = Properties(self._place)
         self._searching = Searching(self._place, self._properties)
         self._filling = Filling(self._place, self._properties)
+        self._fits = Fits(connection, self._place.name, creation, consistency_level)
 
     def open(self) -> CollectionInfo | None:
         """What the collection was made with; None where it is not there."""
         if not self._place.exists():
             return None
-        info = info_of(self._properties.read(), tenant=self._place.tenant)
+        config = self._properties.read()
+        info = info_of(config, tenant=self._place.tenant)
+        self._fits.of(config.name)
         self._is(info)
         return info
 
@@ -93,6 +97,14 @@ class WeaviateCollection(Database[FilterReturn]):
                 ) from None
         self._is(info)
         self._properties.read()
+
+    def keep_fit(self, fingerprint: str, data: bytes) -> None:
+        """In a collection beside this one."""
+        self._fits.keep(fingerprint, data)
+
+    def read_fit(self, fingerprint: str) -> bytes | None:
+        """What was kept."""
+        return self._fits.read(fingerprint)
 
     def refusals(self, rows: Rows) -> dict[int, str]:
         """Position -> the reason, of documents that this server or this schema cannot take."""
@@ -197,11 +209,17 @@ class WeaviateCollection(Database[FilterReturn]):
         self._is(info)
         self._properties.read()
 
-    def unfilled(self, field: str, outputs: Sequence[Output]) -> Iterator[Sequence[Unfilled]]:
-        """Pages of those documents that lack one of the vectors `outputs`, or whose text changed since."""
-        return self._filling.unfilled(field, outputs, self._dims)
+    def unfilled(self, field: str, names: Sequence[str]) -> Iterator[Sequence[Unfilled]]:
+        """Pages of those documents that lack one of the vectors, or whose text changed since."""
+        return self._filling.unfilled(field, names, self._dims)
 
-    def fill(self, field: str, documents: Sequence[Unfilled], encoded: Encoded) -> None:
+    def fill(
+        self,
+        field: str,
+        documents: Sequence[Unfilled],
+        encoded: Encoded,
+        names: Mapping[Output, str] = NO_NAMES,  # noqa: ARG002  # a collection in Weaviate has no others
+    ) -> None:
         """Write the vectors of those documents whose text is still that of `documents`."""
         self._filling.fill(field, documents, encoded)
 

@@ -30,19 +30,19 @@ class Filling:
         self._place = place
         self._properties = properties
 
-    def unfilled(self, field: str, outputs: Sequence[Output], dims: Mapping[Output, int]) -> Iterator[list[Unfilled]]:
+    def unfilled(self, field: str, names: Sequence[str], dims: Mapping[Output, int]) -> Iterator[list[Unfilled]]:
         """Pages of those objects that lack one of the vectors, or their place in an index, or whose text changed since.
 
         `dims` are all vectors that the collection has by now.
         """
         self._properties.read()
-        there = {name: dims[name] for name in outputs if name in dims}
+        there = {name: dim for name, dim in dims.items() if name in names}
         for page in self._place.pages(self._names(field)):
             lost = unindexed(self._place, {key: Content.of(properties) for key, properties in page}, there)
             lacking = [
                 Unfilled(key, decode(key, properties)[0], text_in(properties, field))
                 for key, properties in page
-                if key in lost or _lacks(properties, field, outputs)
+                if key in lost or _lacks(properties, field, names)
             ]
             if lacking:
                 yield lacking
@@ -77,9 +77,9 @@ class Filling:
         return [name for name in (property_name(field), ID, CONTENT, PAYLOAD) if name in self._properties.types]
 
 
-def _lacks(properties: Mapping[str, Any], field: str, outputs: Sequence[Output]) -> bool:
+def _lacks(properties: Mapping[str, Any], field: str, names: Sequence[str]) -> bool:
     content = Content.of(properties)
-    if not set(outputs) <= content.vectors:
+    if not set(names) <= content.vectors:
         return True
     if properties.get(PAYLOAD) is not None:  # written by `add`, whose payload nobody else changes
         return False

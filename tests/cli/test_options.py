@@ -39,10 +39,11 @@ PROMISED = {
         "folder",
     ],
     "explain": ["--candidates", "--collection", "--help", "--html", "--json", "--store", "document", "question"],
-    "index": ["--collection", "--config", "--help", "--json", "--mode", "--model", "--store", "paths"],
+    "index": ["--collection", "--compressor", "--config", "--help", "--json", "--mode", "--model", "--store", "paths"],
     "models list": ["--help", "--json"],
     "models pull": ["--help", "name"],
     "models show": ["--help", "--json", "name"],
+    "refit": ["--collection", "--compressor", "--field", "--help", "--json", "--store"],
     "search": [
         "--candidates",
         "--collection",

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 import vectorplug.evaluation.tuning.tuner as tuner
 from vectorplug.cli.app import app
 from vectorplug.errors import VectorplugError
+from vectorplug.evaluation.tuning.lemur_family import LemurFamily
 from vectorplug.evaluation.tuning.muvera_family import MuveraFamily
 from vectorplug.evaluation.tuning.timing import Sizes
 from vectorplug.search import open_store
@@ -23,6 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(MuveraFamily, "steps", 1)
     monkeypatch.setattr(MuveraFamily, "shortlist", lambda *_: [MuveraConfig(repetitions=4, ksim=2, dproj=8)])
+    monkeypatch.setattr(LemurFamily, "shortlist", lambda *_: [])
     monkeypatch.setattr(tuner, "Sizes", lambda: Sizes(16, (0.01, 0.02), (10, 20)))
     made = tmp_path / "texts"
     made.mkdir()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from corpus import WordVectorizer
 
-from vectorplug import MultiVectors, Muvera, Vectorizer, open_store
+from vectorplug import Lemur, MultiVectors, Muvera, Vectorizer, open_store
 from vectorplug.errors import InputError
 from vectorplug.evaluation.explanation import Explanation, explain
 from vectorplug.maxsim import reference
@@ -92,6 +92,24 @@ def test_of_any_muvera(tiny_colbert: Path, tmp_path: Path, options: dict[str, ob
     assert found.by_fde is not None
     assert found.seen.score == pytest.approx(found.by_fde.score, rel=1e-3, abs=1e-3)
     assert "It lost most at" in found.sentence
+
+
+def test_of_a_lemur(tiny_colbert: Path, tmp_path: Path) -> None:
+    lemur = Lemur(dim=16, size=8, features=32, samples=64)
+    vectorizer = Vectorizer(str(tiny_colbert), device="cpu", dtype="float32", fde=lemur)
+    with open_store(f"edge:{tmp_path / 'index'}", vectorizer=vectorizer) as store:
+        store.fit(TEXTS)
+        store.add(TEXTS, ids=["ship", "bread", "wing", "wall", "long"])
+        found = explain(store, QUESTION, "ship", candidates=3)
+        scores = {hit.id: hit.score for hit in store.search(QUESTION, limit=5, mode="fde")}
+    assert found.by_fde is not None
+    assert found.by_fde.score == pytest.approx(scores["ship"], rel=1e-3, abs=1e-4)
+    assert found.parts is not None
+    assert found.parts.shape == (len(found.matches.query),)
+    assert found.parts.sum() == pytest.approx(found.by_fde.score, rel=1e-3, abs=1e-3)
+    assert [row["fde"]["part"] for row in found.to_json()["tokens"]] == pytest.approx(found.parts.tolist())
+    assert found.seen is None
+    assert not [note for note in found.notes if "taken apart" in note]
 
 
 def test_matches_are_exact_maxsim_of_what_the_vectorizer_gives(tiny_colbert: Path, tmp_path: Path) -> None:

@@ -17,16 +17,17 @@ from vectorplug.evaluation import Collection, Document, Workload, encode_workloa
 from vectorplug.evaluation.questions import draw_questions
 from vectorplug.evaluation.report import write
 from vectorplug.evaluation.token_curve import token_curve
-from vectorplug.evaluation.tuning import Budget, Tuning, tune
+from vectorplug.evaluation.tuning import Budget, Tuning, lemur_family, tune
 from vectorplug.evaluation.tuning.finders import dense_found, found_by
 from vectorplug.evaluation.tuning.kept_tokens import KeptTokens, scored_tokens
+from vectorplug.evaluation.tuning.lemur_family import LemurFamily
 from vectorplug.evaluation.tuning.muvera_family import MuveraFamily
 from vectorplug.evaluation.tuning.picturing import sections, summary
 from vectorplug.evaluation.tuning.storage import PLAIN, QDRANT
 from vectorplug.evaluation.tuning.timing import Line, Sizes, Speed, speed_of
 from vectorplug.maxsim import maxsim
 from vectorplug.search.brute import BruteStore
-from vectorplug.search.config import IndexConfig, MuveraConfig
+from vectorplug.search.config import IndexConfig, LemurConfig, MuveraConfig
 
 DOCUMENTS, QUERIES = 200, 25
 SIZES = Sizes(numbers=16, megabytes=(0.01, 0.02), candidates=(10, 20))
@@ -55,6 +56,7 @@ def few_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuner, "speed_of", lambda *_, **__: speed)
     monkeypatch.setattr(MuveraFamily, "steps", 1)
     monkeypatch.setattr(MuveraFamily, "shortlist", lambda *_: [MuveraConfig(seed=42, **each) for each in SMALL])
+    monkeypatch.setattr(LemurFamily, "shortlist", lambda *_: [])
 
 
 def tuned(workload: Workload, **options: Any) -> Tuning:
@@ -166,7 +168,7 @@ def test_the_prediction_is_what_a_store_does(workload: Workload) -> None:
     assert best.predicted.recall_at_10 >= 0.9
     assert best.config in [choice.config for choice in outcome.front]
     config = IndexConfig.of(best.config)
-    store = BruteStore(vectorizer=_configured(config), config=config)
+    store = BruteStore(vectorizer=WordVectorizer().with_fde(config.fde.compressor(16)), config=config)
     report = store.add([document.text for document in workload.collection.documents], ids=[*range(DOCUMENTS)])
     assert report.added == DOCUMENTS
     shares = []
@@ -179,24 +181,6 @@ def test_the_prediction_is_what_a_store_does(workload: Workload) -> None:
     assert high is not None
     assert low <= best.predicted.recall_at_10 <= high
     assert best.predicted.total_bytes == best.predicted.bytes_per_document * DOCUMENTS
-
-
-def _configured(config: IndexConfig) -> WordVectorizer:
-    made = WordVectorizer()
-    made.fde = config.fde.compressor(16)
-    made.dims = {**made.dims, "fde": made.fde.size}
-    made.encode_document = _folding(made.encode_document, made.fde.encode_documents)  # type: ignore[method-assign]
-    made.encode_query = _folding(made.encode_query, made.fde.encode_queries)  # type: ignore[method-assign]
-    return made
-
-
-def _folding(encode: Any, fold: Any) -> Any:
-    def encoded(texts: Any, *, outputs: Any, show_progress_bar: Any) -> Any:
-        whole = encode(texts, outputs=("tokens", "dense"), show_progress_bar=show_progress_bar)
-        folded = replace(whole, fde=fold(whole.tokens))
-        return type(whole)(**{name: getattr(folded, name) for name in outputs})
-
-    return encoded
 
 
 def test_searches_are_timed_in_a_store(workload: Workload) -> None:
@@ -310,3 +294,51 @@ def test_the_report(workload: Workload, tmp_path: Path) -> None:
     assert outcome.recommendation.label.split(";")[0].split(",")[0] in page
     assert len(list((tmp_path / "plots").glob("*.csv"))) >= 4
     assert len(sections(outcome, None)) == len(sections(outcome, curve)) - 1
+
+
+def test_lemur_stands_on_the_front_beside_muvera(
+    workload: Workload, few_settings: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del few_settings
+    settings = tuple(LemurConfig(size=size, features=64, samples=200) for size in (8, 32))
+    monkeypatch.undo()
+    monkeypatch.setattr(tuner, "speed_of", lambda *_, **__: Speed(Line(1, 0.1), Line(0, 0.5), None, ("fixed",)))
+    monkeypatch.setattr(MuveraFamily, "steps", 1)
+    monkeypatch.setattr(MuveraFamily, "shortlist", lambda *_: [MuveraConfig(seed=42, **SMALL[0])])
+    monkeypatch.setattr(lemur_family, "SETTINGS", settings)
+    outcome = tuned(workload, budget=Budget(0.5))
+    labels = [choice.label for choice in outcome.front]
+    assert any(label.startswith("lemur, 8 x") for label in labels)
+    kinds = {choice.config["fde"]["kind"] for choice in outcome.front}
+    assert "lemur" in kinds
+    lemur = next(choice for choice in outcome.front if choice.config["fde"]["kind"] == "lemur")
+    config = IndexConfig.of(lemur.config)
+    assert isinstance(config.fde, LemurConfig)
+    assert config.fde.features == 64
+
+
+def test_fewer_numbers_of_one_fit_are_a_fit_of_fewer(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = tuple(LemurConfig(size=size, features=f, samples=200) for size, f in ((8, 64), (16, 32), (32, 64)))
+    monkeypatch.setattr(lemur_family, "SETTINGS", settings)
+    family = LemurFamily(workload, WordVectorizer())
+    assert family.shortlist(lambda: None) == settings
+    assert family.steps == 2
+    tokens, queries = workload.documents.tokens, workload.queries.tokens
+    assert tokens is not None
+    assert queries is not None
+    asked = WordVectorizer().encode_query(family._stand_ins(), outputs=("tokens",), show_progress_bar=False).tokens
+    for setting in settings:
+        alone = setting.compressor(16).fit(tokens, asked)
+        fewer = family.compressor(setting)
+        assert fewer.size == setting.size
+        scores = [each.encode_queries(queries) @ each.encode_documents(tokens).T for each in (alone, fewer)]
+        assert np.allclose(*scores, atol=0.02 * np.abs(scores[0]).max())
+
+
+def test_the_queries_that_judge_have_no_part_in_the_fit(workload: Workload) -> None:
+    drawn = draw_questions(replace(collection_of(), queries={}), 25, seed=0)
+    own = replace(workload, collection=drawn)
+    stand_ins = LemurFamily(own, WordVectorizer())._stand_ins()
+    assert len(stand_ins) > 100
+    judging = [" ".join(text.split()) for text in drawn.queries.values()]
+    assert not [text for text in stand_ins for each in judging if text.startswith(each) or each.startswith(text)]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from corpus import random_texts
 
+from vectorplug.codes import FdeCodes
 from vectorplug.errors import ConfigurationError
 from vectorplug.evaluation.rankings import Rankings
 from vectorplug.evaluation.tuning.depths import depths, recall_at, wanted_among
@@ -16,7 +17,6 @@ from vectorplug.evaluation.tuning.kept_tokens import KeptTokens, Scored
 from vectorplug.evaluation.tuning.pairs import pairs_of, recall_of_pair
 from vectorplug.evaluation.tuning.storage import PLAIN, QDRANT, WEAVIATE, storage_of
 from vectorplug.evaluation.tuning.timing import Line, Speed, needs_graph
-from vectorplug.muvera import FdeCodes
 
 RNG = np.random.default_rng(3)
 

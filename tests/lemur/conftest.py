@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vectorplug.lemur import Lemur
+from vectorplug.lemur import Lemur, training
 from vectorplug.multivectors import MultiVectors
 
 DIM = 16
@@ -17,6 +17,14 @@ def make_clustered(seed, lengths, dim=DIM, spread=0.6, clusters=20):
     return MultiVectors.from_list(
         [(a / np.linalg.norm(a, axis=1, keepdims=True)).astype(np.float32) for a in arrays], dim=dim
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_steps():
+    """Training is as long as it is for users only where it is what is tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "STEPS", 20)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 import vectorplug.lemur
+from vectorplug.codes import FdeCodes
+from vectorplug.compressor import Compressor
 from vectorplug.errors import ConfigurationError, InputError
 from vectorplug.lemur import Lemur
 from vectorplug.maxsim import maxsim
 from vectorplug.multivectors import MultiVectors
-from vectorplug.muvera import Compressor, FdeCodes, Muvera
+from vectorplug.muvera import Muvera
 
 
 def recall(scores, exact, kept=5, within=15):
@@ -31,8 +33,8 @@ def test_import_brings_neither_numba_nor_torch():
 
 
 def test_a_value(lemur, documents, queries):
-    assert Lemur(dim=128) == Lemur(dim=np.int64(128), size=1024, features=2048, samples=8192, seed=42)
-    assert (Lemur(dim=128, size=4096).features, Lemur(dim=128, size=256).features) == (4096, 2048)
+    assert Lemur(dim=128) == Lemur(dim=np.int64(128), size=512, features=384, samples=8192, seed=42)
+    assert (Lemur(dim=128, size=4096).features, Lemur(dim=384).features) == (3968, 256)
     assert isinstance(lemur, Compressor)
     assert isinstance(Lemur(dim=128), Compressor)
     with pytest.raises(AttributeError):
@@ -50,7 +52,7 @@ def test_a_fit_is_a_new_lemur(documents, queries):
 
 
 def test_fingerprint(lemur, documents, queries):
-    assert Lemur(dim=128).fingerprint == "lemur1:d128:m1024:f2048:n8192:s42:unfitted"
+    assert Lemur(dim=128).fingerprint == "lemur1:d128:m512:f384:n8192:s42:unfitted"
     beginning, digest = lemur.fingerprint.rsplit(":", 1)
     assert beginning == "lemur1:d16:m24:f64:n300:s42"
     assert len(digest) == 16
@@ -71,7 +73,10 @@ def test_fingerprint(lemur, documents, queries):
         ({"samples": 0}, "samples is 0, expected an integer of at least 1."),
         ({"seed": -1}, "seed is -1, expected an integer of 0 to 2147483647."),
         ({"features": 0}, "features is 0, expected an integer of at least 1."),
-        ({"size": 65, "features": 64}, "size is 65, expected at most the 64 features that it is made of."),
+        (
+            {"size": 193, "features": 64},
+            "size is 193, expected at most the 64 features and 128 numbers of a token that it is made of.",
+        ),
     ],
 )
 def test_wrong_parameters(options, message):

@@ -9,7 +9,9 @@ from vectorplug.lemur import Lemur
 from vectorplug.maxsim import maxsim
 from vectorplug.multivectors import MultiVectors
 from vectorplug.search import fitting
-from vectorplug.search.fitting import fit_on_texts
+from vectorplug.search.fitting import drift_on_texts, fit_on_texts, fit_reported
+from vectorplug.search.whole_tokens import encode_whole
+from vectorplug.vectorizer import Vectorizer
 
 WORDS = [f"word{i}" for i in range(60)]
 
@@ -25,13 +27,11 @@ class Words:
     def __init__(self):
         self.documents, self.queries = [], []
 
-    def encode_document(self, texts, *, outputs, show_progress_bar=None):
-        assert show_progress_bar is None
+    def encode_document(self, texts, *, outputs, show_progress_bar=None):  # noqa: ARG002
         self.documents += texts
         return self._encode(texts, outputs)
 
-    def encode_query(self, texts, *, outputs, show_progress_bar=None):
-        assert show_progress_bar is None
+    def encode_query(self, texts, *, outputs, show_progress_bar=None):  # noqa: ARG002
         self.queries += texts
         return self._encode([f"marker {text}" for text in texts], outputs)
 
@@ -75,5 +75,29 @@ def test_a_sample_is_encoded_and_blank_texts_are_not(texts, monkeypatch):
 def test_wrong_use(texts):
     with pytest.raises(ConfigurationError, match="words gives 16 numbers a token, the Lemur was made for dim=128"):
         fit_on_texts(Lemur(dim=128), Words(), texts)
-    with pytest.raises(InputError, match="none of the 2 texts has a word"):
+    with pytest.raises(InputError, match="no text has a word"):
         fit_on_texts(Lemur(dim=16), Words(), ["", " "])
+
+
+def test_where_documents_are_pooled_or_cut_the_fit_sees_whole_tokens(texts, tiny_colbert):
+    small = Lemur(dim=16, size=4, features=16, samples=40)
+    whole = Vectorizer(str(tiny_colbert), fde=None, device="cpu", dtype="float32")
+    cutting = Vectorizer(str(tiny_colbert), fde=None, device="cpu", dtype="float32", pool_factor=2, dimensions=8)
+    for role in ("document", "query"):
+        expected, found = (encode_whole(each, texts[:5], role, 16).tokens for each in (whole, cutting))
+        assert found.lengths.tolist() == expected.lengths.tolist()
+        np.testing.assert_allclose(found.values, expected.values, atol=1e-6)
+    fits = [fit_on_texts(small, each, iter(texts[:40]), show_progress_bar=False) for each in (whole, cutting)]
+    # What the FDE is folded from, too: nothing but rounding tells the two apart.
+    vectors = [whole.with_fde(fit).encode_document(texts[:9], outputs=("fde",)).fde for fit in fits]
+    np.testing.assert_allclose(*vectors, atol=0.02 * np.abs(vectors[0]).max())
+    cut = cutting.with_fde(fits[0]).encode_document(texts[:9], outputs=("fde",)).fde
+    np.testing.assert_array_equal(cut, vectors[0])
+    drifts = [drift_on_texts(fits[0], each, texts[40:60]).ratio for each in (whole, cutting)]
+    assert drifts[0] == pytest.approx(drifts[1], rel=0.01)
+
+
+def test_how_a_fit_went(texts):
+    lemur, report = fit_reported(Lemur(dim=16, size=4, features=8, samples=80), Words(), ["", *texts])
+    assert (report.texts, report.sampled, report.fingerprint) == (300, 300, lemur.fingerprint)
+    assert report.seconds > 0

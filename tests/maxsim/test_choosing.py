@@ -7,7 +7,7 @@ from vectorplug.maxsim.choosing import kernel_for, supported_paths
 from vectorplug.maxsim.kernels import KERNELS, PATHS
 from vectorplug.multivectors import MultiVectors
 
-DTYPES = ["float32", "float16", "bfloat16", "int8"]
+DTYPES = ["float32", "float16", "bfloat16", "int8", "int4"]
 DOCUMENTS = MultiVectors.from_list([np.ones((3, 4)), np.ones((2, 4))])
 
 
@@ -18,8 +18,8 @@ def every_path(monkeypatch):
 
 # What each dtype takes where the setting allows the path and nothing newer.
 EXPECTED = {
-    "amx": {"float32": "avx512", "float16": "avx512", "bfloat16": "amx", "int8": "amx"},
-    "vnni": {"float32": "avx512", "float16": "avx512", "bfloat16": "avx512", "int8": "vnni"},
+    "amx": {"float32": "avx512", "float16": "avx512", "bfloat16": "amx", "int8": "amx", "int4": "amx"},
+    "vnni": dict.fromkeys(DTYPES, "avx512") | {"int8": "vnni", "int4": "vnni"},
     "avx512": dict.fromkeys(DTYPES, "avx512"),
     "avx2": dict.fromkeys(DTYPES, "avx2"),
     "plain": dict.fromkeys(DTYPES, "plain"),
@@ -44,8 +44,9 @@ def test_without_the_setting_nothing_is_held_back(monkeypatch):
 @pytest.mark.parametrize("newest", ["amx", "vnni"])
 def test_dims_whose_sums_need_more_than_32_bits_are_summed_as_floats(monkeypatch, newest):
     monkeypatch.setenv("VECTORPLUG_MAXSIM", newest)
-    assert kernel_for("int8", 1 << 16).path == newest
-    assert kernel_for("int8", (1 << 16) + 1).path == "avx512"
+    for dtype in ("int8", "int4"):
+        assert kernel_for(dtype, 1 << 16).path == newest
+        assert kernel_for(dtype, (1 << 16) + 1).path == "avx512"
 
 
 def test_the_chosen_kernel_is_the_one_that_runs(monkeypatch):
@@ -66,7 +67,7 @@ def test_a_setting_that_names_no_path(monkeypatch):
 
 
 HASWELL = {"avx2": True, "fma": True, "f16c": True}
-ICE_LAKE = HASWELL | {"avx512f": True, "avx512vnni": True}
+ICE_LAKE = HASWELL | {"avx512f": True, "avx512bw": True, "avx512vnni": True}
 SAPPHIRE_RAPIDS = ICE_LAKE | {"amx-tile": True, "amx-int8": True, "amx-bf16": True}
 
 
@@ -77,6 +78,7 @@ SAPPHIRE_RAPIDS = ICE_LAKE | {"amx-tile": True, "amx-int8": True, "amx-bf16": Tr
         (SAPPHIRE_RAPIDS, False, ("vnni", "avx512", "avx2", "plain")),
         (ICE_LAKE, True, ("vnni", "avx512", "avx2", "plain")),
         (ICE_LAKE | {"avx512vnni": False}, True, ("avx512", "avx2", "plain")),
+        (ICE_LAKE | {"avx512bw": False}, True, ("avx512", "avx2", "plain")),
         (HASWELL | {"avx512f": False}, True, ("avx2", "plain")),
         (HASWELL | {"f16c": False}, True, ("plain",)),
         ({}, True, ("plain",)),

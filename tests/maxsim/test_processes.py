@@ -6,7 +6,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event, current_thread, main_thread
 
-import numba
 import numpy as np
 import pytest
 
@@ -45,7 +44,7 @@ def four_threads(monkeypatch):
     """Every call shares its work among four threads, however small it is and however few cores there are."""
     monkeypatch.setattr(cpu, "WORTH_A_THREAD", 1)
     monkeypatch.setattr(cpu, "WORTH_A_CLAIM", 1)
-    monkeypatch.setattr(cpu, "_thread_limit", lambda: 4)
+    monkeypatch.setattr(cpu, "thread_limit", lambda: 4)
     cpu._helpers.cache_clear()
     yield
     cpu._helpers().shutdown()
@@ -53,7 +52,7 @@ def four_threads(monkeypatch):
 
 
 @pytest.mark.usefixtures("four_threads")
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int8"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int8", "int4"])
 def test_eight_threads_at_once_get_what_each_would_alone(dtype):
     rng = np.random.default_rng(0)
     documents = MultiVectors.from_list([rng.standard_normal((n, 24)) for n in rng.integers(1, 50, 80)]).astype(dtype)
@@ -66,7 +65,7 @@ def test_eight_threads_at_once_get_what_each_would_alone(dtype):
 
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(many, queries))
-    off = 1e-2 if dtype == "int8" else 1e-4  # queries may be rounded to 16 bits
+    off = 1e-2 if dtype in ("int8", "int4") else 1e-4  # queries may be rounded to 16 bits
     for query, rounds in zip(queries, found, strict=True):
         assert np.allclose(rounds[0], reference.maxsim(query, documents), rtol=1e-5, atol=off)
         assert all(np.array_equal(scores, rounds[0]) for scores in rounds)
@@ -108,7 +107,7 @@ def test_a_call_ends_when_its_helpers_have():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int8"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int8", "int4"])
 def test_a_forked_child_scores_with_threads_of_its_own(dtype):
     script = """
 documents = documents.astype(os.environ["DTYPE"])
@@ -136,19 +135,19 @@ def wakes_helpers(monkeypatch, documents):
 
 
 @pytest.mark.parametrize(("threads", "expected"), [(1, False), (2, True)])
-def test_numba_num_threads_is_the_limit(monkeypatch, threads, expected):
-    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", threads)
+def test_no_more_threads_than_the_limit(monkeypatch, threads, expected):
+    monkeypatch.setattr(cpu, "thread_limit", lambda: threads)
     assert wakes_helpers(monkeypatch, MultiVectors.from_list([np.ones((60, 64))] * 400)) == expected
 
 
 def test_a_small_rerank_wakes_no_helper(monkeypatch):
-    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 2)
+    monkeypatch.setattr(cpu, "thread_limit", lambda: 2)
     assert not wakes_helpers(monkeypatch, MultiVectors.from_list([np.ones((60, 64))] * 100))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="guards pages with Linux's mprotect")
 @pytest.mark.parametrize("path", supported_paths())
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int8"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int8", "int4"])
 def test_nothing_outside_the_documents_is_read(path, dtype):
     """Documents and scales lie against a page that may not be touched, at its one side and then at its other."""
     script = """
@@ -168,7 +167,7 @@ def guarded(array, at_the_end):
     return part.view(array.dtype).reshape(array.shape)
 
 for lengths in [[n] for n in range(1, 40)] + [[40, 1], [1, 40]]:
-    for dim in (1, 7, 16, 33, 64):
+    for dim in (6, 16, 48, 64) if dtype.name == "int4" else (1, 7, 16, 33, 64):
         tokens = MultiVectors.from_list([rng.standard_normal((n, dim)) for n in lengths]).astype(dtype)
         query = rng.standard_normal((3, dim))
         for at_the_end in (False, True):
@@ -182,7 +181,30 @@ print("whole")
     assert run_python(SETUP + script, VECTORPLUG_MAXSIM=path, DTYPE=dtype) == "whole"
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+@pytest.mark.skipif(sys.platform != "linux", reason="guards pages with Linux's mprotect")
+def test_candidates_are_read_where_they_are_and_nothing_else_is():
+    """Each document is whole pages of memory, and those of the others may not be touched."""
+    script = """
+import ctypes, mmap
+mprotect = ctypes.CDLL(None, use_errno=True).mprotect
+tokens = MultiVectors.from_list([rng.standard_normal((2 * mmap.PAGESIZE // 64, 64)) for _ in range(6)])
+for dtype in ("float32", "float16", "bfloat16", "int8", "int4"):
+    small = tokens.astype(dtype)
+    room = mmap.mmap(-1, small.values.nbytes)
+    values = np.frombuffer(room, small.values.dtype).reshape(small.values.shape)
+    values[:] = small.values
+    store = MultiVectors(values, small.offsets, small.scales)
+    size, start = len(room) // 6, ctypes.addressof(ctypes.c_char.from_buffer(room))
+    expected = maxsim(query[:3], store)[[4, 1]]
+    for other in (0, 2, 3, 5):
+        assert mprotect(ctypes.c_void_p(start + other * size), ctypes.c_size_t(size), 0) == 0
+    assert np.array_equal(maxsim(query[:3], store, candidates=[4, 1]), expected), dtype
+print("whole")
+"""
+    assert run_python(SETUP + script) == "whole"
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8", "int4"])
 def test_torch_multiplies_in_the_same_threads(dtype):
     """oneDNN uses the matrix unit, too: each finds its shape, whoever was there before."""
     script = """

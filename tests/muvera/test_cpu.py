@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -81,7 +80,7 @@ def test_large_ksim_equals_reference(dialect, ksim):
 
 
 @pytest.mark.parametrize("length", [1, ROWS - 1, ROWS, ROWS + 1, 2 * ROWS + 1])
-@pytest.mark.parametrize("dim", [LANES - 1, SUM_WIDTH - 1, SUM_WIDTH, SUM_WIDTH + 1, 3 * SUM_WIDTH])
+@pytest.mark.parametrize("dim", [LANES - 1, SUM_WIDTH - 1, SUM_WIDTH, SUM_WIDTH + 1, 3 * SUM_WIDTH, 1024])
 def test_edges_of_the_tiles(length, dim):
     muvera = Muvera(dim=dim, repetitions=7, ksim=3, dproj=min(dim, LANES + 1))
     assert_equals_reference(muvera, gaussian_tokens(length, [length, length], dim))
@@ -168,9 +167,9 @@ def test_threads_change_nothing(monkeypatch, dtype):
     muvera = Muvera(dim=32, repetitions=4, ksim=4, dproj=8, unit_norm=True)
     tokens = gaussian_tokens(6, [40] * 700, 32)
     assert len(cpu._tasks(tokens.offsets, muvera.size)) > 3
-    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 1)
+    monkeypatch.setattr(cpu, "thread_limit", lambda: 1)
     alone = muvera.encode_documents(tokens, dtype=dtype)
-    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 3)
+    monkeypatch.setattr(cpu, "thread_limit", lambda: 3)
     np.testing.assert_array_equal(muvera.encode_documents(tokens, dtype=dtype), alone)
 
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vectorplug.muvera
+from vectorplug.compressor import Compressor
 from vectorplug.errors import ConfigurationError, InputError
 from vectorplug.multivectors import MultiVectors
-from vectorplug.muvera import Compressor, Muvera
+from vectorplug.muvera import Muvera
 
 
 def unit_tokens(rng, lengths, dim):

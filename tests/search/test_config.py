@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from vectorplug import Muvera, Vectorizer, open_store
+from vectorplug import Lemur, Muvera, Vectorizer, open_store
 from vectorplug.cli.app import app
+from vectorplug.codes import FdeCodes
 from vectorplug.encoded import Encoded
 from vectorplug.errors import ConfigurationError, FingerprintError
 from vectorplug.models.recipe import Recipe
 from vectorplug.multivectors import MultiVectors
-from vectorplug.muvera.codes import FdeCodes
 from vectorplug.search import IndexConfig
-from vectorplug.search.config import MuveraConfig, StoreConfig, TokensConfig
+from vectorplug.search.config import LemurConfig, MuveraConfig, StoreConfig, TokensConfig
 from vectorplug.search.modes import MODES
 
 TEXTS = ["the sea is salt and the ship is on the wave", "bread of flour and yeast", "a wing with lift and drag"]
@@ -51,28 +51,42 @@ def tuned(tmp_path: Path, tiny_colbert: Path) -> Path:
 
 def test_the_page_shows_every_key(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "config.md").read_text("utf-8")
-    (tmp_path / "shown.toml").write_text(page.split("```toml\n")[1].split("```")[0])
-    shown = IndexConfig.read(tmp_path / "shown.toml")
-    assert all(value is not None for table in (shown, shown.fde, shown.tokens, shown.store) for _, value in table)
+    kinds = set()
+    for block in page.split("```toml\n")[1:]:
+        (tmp_path / "shown.toml").write_text(block.split("```")[0])
+        shown = IndexConfig.read(tmp_path / "shown.toml")
+        assert all(value is not None for _, value in shown.fde)
+        kinds.add(shown.fde.kind)
+        if shown.fde.kind == "muvera":
+            assert all(value is not None for table in (shown, shown.tokens, shown.store) for _, value in table)
+    assert kinds == {"muvera", "lemur"}
 
 
 number = st.none() | st.integers(4, 2**40)
+muveras = st.builds(
+    MuveraConfig,
+    dialect=st.sampled_from(["fastembed", "google", "weaviate"]),
+    repetitions=st.integers(1, 99),
+    ksim=st.integers(0, 10),
+    dproj=number | st.just("identity"),
+    seed=st.none() | st.integers(0, 2**31 - 1),
+    fill=st.booleans(),
+    unit_norm=st.booleans(),
+    final_dim=number,
+)
+lemurs = st.builds(
+    LemurConfig,
+    size=st.integers(1, 2**40),
+    features=number,
+    samples=st.integers(1, 2**40),
+    seed=st.integers(0, 2**31 - 1),
+)
 configs = st.builds(
     IndexConfig,
     model=st.none() | st.text(),
     mode=st.sampled_from(MODES),
     candidates=number,
-    fde=st.builds(
-        MuveraConfig,
-        dialect=st.sampled_from(["fastembed", "google", "weaviate"]),
-        repetitions=st.integers(1, 99),
-        ksim=st.integers(0, 10),
-        dproj=number | st.just("identity"),
-        seed=st.none() | st.integers(0, 2**31 - 1),
-        fill=st.booleans(),
-        unit_norm=st.booleans(),
-        final_dim=number,
-    ),
+    fde=muveras | lemurs,
     tokens=st.builds(
         TokensConfig,
         pool_factor=st.none() | st.floats(1, 1e300),
@@ -128,7 +142,9 @@ def test_a_muvera_and_back(muvera: Muvera) -> None:
         ("[fde]\nksim = 11", "fde.ksim is 11, expected less than or equal to 10."),
         ('[fde]\nfill = "yes"', "fde.fill is 'yes', expected a valid boolean."),
         ('[fde]\ndproj = "x"', "fde.dproj is 'x', expected a valid integer or 'identity'."),
-        ('[fde]\nkind = "lemur"', "fde.kind is 'lemur', expected 'muvera'."),
+        ('[fde]\nkind = "lemur"\nsize = 0', "fde.size is 0, expected greater than 0."),
+        ('[fde]\nkind = "lemur"\nksim = 5', "fde.ksim is no key; expected one of kind, size, features, samples, seed."),
+        ('[fde]\nkind = "plaid"', "fde.kind is 'plaid', expected 'muvera' or 'lemur'."),
         ('[tokens]\ndtype = "int4"', "tokens.dtype is 'int4', expected 'float32', 'float16' or 'int8'."),
         ("[tokens]\nlen = 3", "tokens.len is no key; expected one of pool_factor, document_length, query_length"),
         ("[store]\nfde_dtype = 1", "store.fde_dtype is 1, expected 'float32', 'float16', 'int8' or 'bit'."),
@@ -260,3 +276,25 @@ def test_from_a_shell(tmp_path: Path, tuned: Path, monkeypatch: pytest.MonkeyPat
     tuned.write_text("mode = 3")
     with pytest.raises(ConfigurationError, match=r"tuned\.toml: mode is 3, expected"):
         run.invoke(app, [*index, "--config", tuned.name], catch_exceptions=False)
+
+
+def test_a_family_goes_before_the_file_s(tmp_path: Path) -> None:
+    file = tmp_path / "small.toml"
+    file.write_text("candidates = 7\n[fde]\nkind = 'lemur'\nsize = 64\n")
+    said = IndexConfig.read(file)
+    assert said.of_family("lemur") is said
+    assert said.of_family(None) is said
+    changed = said.of_family("muvera")
+    assert (changed.fde, changed.candidates) == (MuveraConfig(), 7)
+    assert changed.of_family("lemur").fde == LemurConfig()
+    with pytest.raises(ConfigurationError, match=r"small\.toml: fde\.kind is 'plaid', expected 'muvera' or 'lemur'"):
+        said.of_family("plaid")
+
+
+def test_a_lemur_is_made_for_the_tokens(tiny_colbert: Path) -> None:
+    config = IndexConfig.of({"model": str(tiny_colbert), "fde": {"kind": "lemur", "size": 64}})
+    assert config.vectorizer().fde == Lemur(dim=16, size=64)
+    assert LemurConfig().compressor(128) == Lemur(dim=128)
+    larger = IndexConfig.of({"model": str(tiny_colbert), "fde": {"kind": "lemur", "size": 64, "features": 32}})
+    with pytest.raises(ConfigurationError, match="size is 64, expected at most the 32 features"):
+        larger.vectorizer()

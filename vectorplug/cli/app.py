@@ -6,12 +6,14 @@ import typer
 
 from vectorplug import __version__
 from vectorplug.cli.backfill import backfill
+from vectorplug.cli.console import tell_compiling
 from vectorplug.cli.demo import demo
 from vectorplug.cli.doctor import doctor
 from vectorplug.cli.evaluate import evaluate
 from vectorplug.cli.explain import explain
 from vectorplug.cli.index import index
 from vectorplug.cli.models import models
+from vectorplug.cli.refit import refit
 from vectorplug.cli.search import search
 from vectorplug.cli.serve import serve
 from vectorplug.cli.tune import tune
@@ -29,6 +31,7 @@ app.command()(index)
 app.command()(search)
 app.command()(explain)
 app.command()(backfill)
+app.command()(refit)
 app.command("eval")(evaluate)
 app.command()(tune)
 app.command()(serve)
@@ -46,8 +49,9 @@ def print_version(asked: bool) -> None:
 
 @app.callback()
 def common(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001  # its callback has printed it
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=print_version)
     ] = False,
 ) -> None:
     """Multi-vector search for the vector database that you already run."""
+    tell_compiling()

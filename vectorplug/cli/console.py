@@ -1,12 +1,13 @@
 """How the command line talks: results on stdout, everything else on stderr, errors in one line."""
 
 import json
+import logging
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["notes", "print_error", "print_json", "results", "table"]
+__all__ = ["notes", "print_error", "print_json", "results", "table", "tell_compiling"]
 
 results = Console(highlight=False, soft_wrap=True)
 notes = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -28,3 +29,18 @@ def table(*columns: str, title: str | None = None, right: tuple[str, ...] = ()) 
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
     return made
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        notes.print(record.getMessage(), style="dim")
+
+
+_compiling = _Notes()
+
+
+def tell_compiling() -> None:
+    """From now on say on stderr that kernels are compiled, which makes a first command slow."""
+    logger = logging.getLogger("vectorplug.compiling")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(_compiling)

@@ -27,7 +27,10 @@ FEATURES = ("avx2", "avx512f", "avx512vnni", "avx512bf16", "amx-bf16", "amx-int8
 
 
 def doctor(as_json: Json = False) -> None:
-    """Versions, processor, devices, memory, the hub, the stores that can be opened."""
+    """Versions, processor, devices, memory, the hub, the stores that can be opened; compiles the kernels first."""
+    from vectorplug.kernels import compile_all
+
+    compile_all()
     found = _findings()
     if as_json:
         print_json(found)

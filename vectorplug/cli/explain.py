@@ -117,7 +117,8 @@ def _text(found: "Explanation") -> Text:
 
 def _tokens(found: "Explanation") -> "Table":
     matches, apart = found.matches, found.seen
-    numbers = ("score", *(() if apart is None else ("FDE saw", "same block", "alone")))
+    by_fde = ("FDE saw", "same block", "alone") if apart is not None else ("FDE",) if found.parts is not None else ()
+    numbers = ("score", *by_fde)
     shown = table("#", "query token", "matched", *numbers, right=("#", *numbers))
     markers = [i for i, token in enumerate(matches.query) if token.start < 0]
     for i, token in enumerate(matches.query):
@@ -128,9 +129,13 @@ def _tokens(found: "Explanation") -> "Table":
             score = matches.scores[i]
             row.append(f"{apart.caught[i] / score:.0%}" if score > 0 else "-")
             row += [f"{each[i].sum()} of {apart.repetitions}" for each in (apart.with_match, apart.alone)]
+        if found.parts is not None:
+            row.append(f"{found.parts[i]:+.3f}")
         shown.add_row(*row)
     if markers:
         total = matches.scores[markers].sum()
         saw = [] if apart is None else [f"{apart.caught[markers].sum() / total:.0%}" if total > 0 else "-", "", ""]
+        if found.parts is not None:
+            saw = [f"{found.parts[markers].sum():+.3f}"]
         shown.add_row("", f"({len(markers)} markers)", "", f"{total:.3f}", *saw, style="dim")
     return shown

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vectorplug.search import IndexConfig
     from vectorplug.vectorizer import Vectorizer
 
-__all__ = ["Collection", "Config", "Json", "Model", "Store", "StoredMode", "make_vectorizer"]
+__all__ = ["Collection", "Compressor", "Config", "Json", "Model", "Store", "StoredMode", "make_vectorizer"]
 
 # Their defaults are those of `Settings`, read when a command runs.
 Store = Annotated[
@@ -43,6 +43,14 @@ Config = Annotated[
         "and --mode go before it.",
         exists=True,
         dir_okay=False,
+    ),
+]
+Compressor = Annotated[
+    str | None,
+    typer.Option(
+        "--compressor",
+        help="What makes the FDE of a new collection: muvera (the default), or lemur, which is fitted to a sample of "
+        "the texts first and is a twentieth of the size. It goes before the config's.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

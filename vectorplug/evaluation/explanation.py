@@ -6,17 +6,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vectorplug.compressor import Compressor
 from vectorplug.errors import ConfigurationError, InputError, StoreError
 from vectorplug.evaluation.candidates import Candidates, Standing, share_of
 from vectorplug.evaluation.matches import Matches, Seen, Token, matched, named, seen
 from vectorplug.evaluation.wording import sentence
+from vectorplug.lemur import Lemur
 from vectorplug.models.names import Role
 from vectorplug.multivectors import MultiVectors
-from vectorplug.muvera import Compressor, Muvera
+from vectorplug.muvera import Muvera
 from vectorplug.search import Store
 from vectorplug.search.hits import Id
 from vectorplug.search.ingest import TEXT
 from vectorplug.search.text_vectorizer import TextVectorizer
+from vectorplug.search.whole_tokens import cuts_tokens, encode_whole
 from vectorplug.vectorizer import Vectorizer
 
 __all__ = ["Explanation", "explain"]
@@ -32,7 +35,8 @@ class Explanation:
     `by_fde` and `by_maxsim` are its places among the store's candidates, the documents with the best FDEs; None
     where the collection lacks those vectors. `seen` is None without an FDE that can be taken apart. `share` is
     what the FDE saw of the exact score, <query FDE, document FDE> / (repetitions x MaxSim), `usual` the median of
-    that among the candidates.
+    that among the candidates. `parts` float32 [query tokens] add up to the score of a Lemur's FDE: what each token adds
+    or takes beyond the mean document; None for other FDEs.
     """
 
     question: str
@@ -47,6 +51,7 @@ class Explanation:
     share: float | None
     usual: float | None
     notes: tuple[str, ...]
+    parts: npt.NDArray[np.float32] | None = None
 
     @property
     def sentence(self) -> str:
@@ -71,6 +76,8 @@ class Explanation:
                     "alone": int(fde.alone[i].sum()),
                     "contributions": fde.contributions[i].tolist(),
                 }
+            if self.parts is not None:
+                row["fde"] = {"part": float(self.parts[i])}
             rows.append(row)
         return {
             "question": self.question,
@@ -117,13 +124,15 @@ def explain(store: Store[Any], question: str, document_id: Id, *, candidates: in
     found = Candidates.of(store, question, candidates)
     fde = vectorizer.fde if "fde" in store.info.dims else None
     apart = seen(fde, query, document) if isinstance(fde, Muvera) else None
-    by_fde = by_maxsim = share = usual = None
+    by_fde = by_maxsim = share = usual = parts = None
     if fde is None:
         notes.append("the collection stores no FDE: what it found by other vectors is not explained here")
     else:
         by_fde = found.standing(found.by_fde, found_id, _product(fde, query, document))
         same = _is_same("FDE", found.by_fde.get(found_id), by_fde.score, notes)
-        if apart is None:
+        if isinstance(fde, Lemur):
+            parts = _parts(fde, query, document)
+        elif apart is None:
             notes.append("the collection's FDE is not of MUVERA and cannot be taken apart by query token")
         else:
             share, usual = share_of(apart.score, matches.maxsim, apart), found.usual(apart) if same else None
@@ -132,7 +141,7 @@ def explain(store: Store[Any], question: str, document_id: Id, *, candidates: in
         _is_same("exact", found.by_maxsim.get(found_id), matches.maxsim, notes)
     return Explanation(
         question, found_id, payload, text, vectorizer.model, matches, apart, by_fde, by_maxsim, share, usual,
-        tuple(notes),
+        tuple(notes), parts,
     )  # fmt: skip
 
 
@@ -140,6 +149,15 @@ def _product(fde: Compressor, query: npt.NDArray[np.float32], document: npt.NDAr
     """<query FDE, document FDE>."""
     asked = fde.encode_queries(MultiVectors.from_list([query]))
     return float(asked[0] @ fde.encode_documents(MultiVectors.from_list([document]))[0])
+
+
+def _parts(lemur: Lemur, query: npt.NDArray[np.float32], document: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """float32 [query tokens]: a query's vector is a sum over its tokens, so its score is, too."""
+    alone = MultiVectors(query, np.arange(len(query) + 1))
+    parts: npt.NDArray[np.float32] = (
+        lemur.encode_queries(alone) @ lemur.encode_documents(MultiVectors.from_list([document]))[0]
+    )
+    return parts
 
 
 def _is_same(kind: str, stored: float | None, own: float, notes: list[str]) -> bool:
@@ -169,21 +187,11 @@ def _found(store: Store[Any], document_id: Id) -> tuple[Id, dict[str, Any]]:
 
 def _tokens(vectorizer: TextVectorizer, text: str, role: Role, notes: list[str]) -> npt.NDArray[np.float32]:
     """float32 [tokens, dim]: those of which the FDE is folded, neither pooled nor cut to fewer numbers."""
-    if isinstance(vectorizer, Vectorizer) and (vectorizer.recipe.pool_factor or vectorizer.recipe.dimensions):
+    if cuts_tokens(vectorizer):
         note = "the collection keeps fewer tokens or numbers than those shown, of which its FDEs are made"
         notes += [] if note in notes else [note]
-        dimensions = None if vectorizer.fde is None else vectorizer.fde.dim
-        if role == "query":
-            encoded = vectorizer.encode_query(
-                [text], outputs=["tokens"], dimensions=dimensions, show_progress_bar=False
-            )
-        else:
-            encoded = vectorizer.encode_document(
-                [text], outputs=["tokens"], dimensions=dimensions, pool_factor=1, show_progress_bar=False
-            )
-    else:
-        encode = vectorizer.encode_query if role == "query" else vectorizer.encode_document
-        encoded = encode([text], outputs=["tokens"], show_progress_bar=False)
+    dim = None if vectorizer.fde is None else vectorizer.fde.dim
+    encoded = encode_whole(vectorizer, [text], role, dim, show_progress_bar=False)
     if encoded.tokens is None:
         raise ConfigurationError(f"{vectorizer.model} gives no token vectors: there is nothing to match.")
     if encoded.truncated is not None and encoded.truncated[0]:

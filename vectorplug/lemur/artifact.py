@@ -7,37 +7,41 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load, save_file
+from safetensors.numpy import load, save
 
 from vectorplug.errors import InputError
 from vectorplug.lemur.fitted import Fit
 
-__all__ = ["read", "write"]
+__all__ = ["dumps", "loads", "write"]
 
-FORMAT = "vectorplug.lemur/1"
+FORMAT = "vectorplug.lemur/2"
 PARAMETERS = ("samples", "seed")
 
 
 def write(path: Path, fit: Fit, parameters: dict[str, int]) -> None:
     """Write `fit` and the parameters that made it at `path`; complete or not there at all (beside it, then renamed)."""
     partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(dumps(fit, parameters))
+    partial.replace(path)
+
+
+def dumps(fit: Fit, parameters: dict[str, int]) -> bytes:
+    """What `write` writes."""
     about = {
         "format": FORMAT,
         "sha256": _checksum(fit, parameters),
         "residual": fit.residual.hex(),
         "parameters": json.dumps(parameters),
     }
-    save_file({name: np.ascontiguousarray(array) for name, array in fit.arrays().items()}, partial, about)
-    partial.replace(path)
+    return save({name: np.ascontiguousarray(array) for name, array in fit.arrays().items()}, about)
 
 
-def read(path: Path) -> tuple[Fit, dict[str, int]]:
-    """What `write` wrote. InputError where it is damaged, of another version, or something else; OSError by itself."""
-    data = path.read_bytes()
-    about = _metadata(data, path)
+def loads(data: bytes, source: str) -> tuple[Fit, dict[str, int]]:
+    """What `dumps` gave. InputError, which names `source`, where it is damaged, of another version, or no fit."""
+    about = _metadata(data, source)
     if about.get("format") != FORMAT:
         raise InputError(
-            f"{path} is {about.get('format', 'of no known format')!r}, this version reads {FORMAT!r}: "
+            f"{source} is {about.get('format', 'of no known format')!r}, this version reads {FORMAT!r}: "
             "fit again and save() it with this version."
         )
     try:
@@ -45,9 +49,9 @@ def read(path: Path) -> tuple[Fit, dict[str, int]]:
         parameters = {name: int(json.loads(about["parameters"])[name]) for name in PARAMETERS}
         checksum = _checksum(fit, parameters)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is damaged ({error}): write it again with save().") from error
+        raise InputError(f"{source} is damaged ({error}): write it again with save().") from error
     if checksum != about.get("sha256"):
-        raise InputError(f"{path} is damaged: its SHA-256 differs from what it says. Write it again with save().")
+        raise InputError(f"{source} is damaged: its SHA-256 differs from what it says. Write it again with save().")
     return fit, parameters
 
 
@@ -55,12 +59,12 @@ def _checksum(fit: Fit, parameters: dict[str, int]) -> str:
     return hashlib.sha256(f"{fit.digest} {sorted(parameters.items())}".encode()).hexdigest()
 
 
-def _metadata(data: bytes, path: Path) -> dict[str, Any]:
+def _metadata(data: bytes, source: str) -> dict[str, Any]:
     length = int.from_bytes(data[:8], "little")
     try:
         about = json.loads(data[8 : 8 + length])["__metadata__"] if 0 < length <= len(data) - 8 else None
     except (ValueError, KeyError, TypeError):
         about = None
     if not isinstance(about, dict):
-        raise InputError(f"{path} is no fit of Lemur, or cut off: expected a file that save() wrote.")
+        raise InputError(f"{source} is no fit of Lemur, or cut off: expected a file that save() wrote.")
     return about

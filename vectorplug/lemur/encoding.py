@@ -16,7 +16,7 @@ from vectorplug.multivectors import MultiVectors
 __all__ = ["Lemur"]
 
 MAX_SEED: Final = 2**31 - 1
-DEFAULT_FEATURES: Final = 2048
+DEFAULT_FEATURES: Final = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,31 +27,35 @@ class Lemur:
     `fingerprint`, by inner product.
 
     dim       numbers a token
-    size      numbers of the vector, at most `features`
-    features  of a token, at least 1; a document is solved in all of them, of which `size` numbers keep the most.
-              Without a number 2,048, or `size` where that is more
+    size      numbers of the vector, at most `features` + `dim`
+    features  of a token that are trained, at least 1, beside its own `dim` numbers; a document is solved in all of
+              them, of which `size` numbers keep the most. More find more, and cost the query and the fit. Without a
+              number 256, or as many more as `size` needs
     samples   tokens that stand for those of queries, at least 1: more are better, and slower for documents
     seed      0 to 2^31 - 1: of the features and of what is sampled
 
-    Raises ConfigurationError. Source: arXiv 2601.21853 (the features and the regression); what `size` keeps is
+    Raises ConfigurationError. Source: arXiv 2601.21853 (learnt features and the regression); what `size` keeps is
     reduced-rank regression (Izenman 1975).
     """
 
     dim: int
-    size: int = 1024
+    size: int = 512
     features: int | None = None
     samples: int = 8192
     seed: int = 42
     fitted: Fit | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        self._checked("dim", 1)
+        dim = self._checked("dim", 1)
         size = self._checked("size", 1)
         if self.features is None:
-            object.__setattr__(self, "features", max(size, DEFAULT_FEATURES))
+            object.__setattr__(self, "features", max(size - dim, DEFAULT_FEATURES))
         features = self._checked("features", 1)
-        if size > features:
-            raise ConfigurationError(f"size is {size}, expected at most the {features} features that it is made of.")
+        if size > features + dim:
+            raise ConfigurationError(
+                f"size is {size}, expected at most the {features} features and {dim} numbers of a token that it is "
+                "made of."
+            )
         self._checked("samples", 1)
         self._checked("seed", 0, MAX_SEED)
         if self.fitted is not None and (self.fitted.dim, self.fitted.features, self.fitted.size) != (
@@ -66,7 +70,7 @@ class Lemur:
 
     @property
     def fingerprint(self) -> str:
-        """The parameters and a hash of the fit, such as "lemur1:d128:m1024:f2048:n8192:s42:0123456789abcdef"."""
+        """The parameters and a hash of the fit, such as "lemur1:d128:m512:f384:n8192:s42:0123456789abcdef"."""
         numbers = f"d{self.dim}:m{self.size}:f{self.features}:n{self.samples}:s{self.seed}"
         return f"lemur1:{numbers}:{'unfitted' if self.fitted is None else self.fitted.digest[:16]}"
 
@@ -76,7 +80,7 @@ class Lemur:
         `queries` are texts encoded as queries: many and varied ones (`pseudo_queries`), not a few hundred real ones,
         and never those that it is judged by. Without them tokens of the documents stand for those of queries, which
         loses a little. 2,048 documents are kept of however many come, at most 2^19 tokens, drawn by `seed`: the memory
-        of a fit is theirs, and some 600 MB at the default parameters. Parts give the same as a whole.
+        of a fit is theirs, and some 250 MB at the default parameters. Parts give the same as a whole.
         The same input on the same machine gives the same bits.
 
         InputError where there is no document, another dim, NaN or infinity, numbers beyond float16, or nothing but
@@ -106,7 +110,7 @@ class Lemur:
         return self._fit.encode_documents(self._right(tokens))
 
     def encode_queries(self, tokens: MultiVectors) -> npt.NDArray[np.float32]:
-        """float32 [n, size]: the sum over the query's tokens of their features, projected; else as encode_documents."""
+        """float32 [n, size]: the sum over the query's tokens of features and numbers, projected; same promises."""
         return self._fit.encode_queries(self._right(tokens))
 
     def drift(self, tokens: MultiVectors) -> Drift:
@@ -122,9 +126,20 @@ class Lemur:
     @classmethod
     def open(cls, path: str | Path) -> Self:
         """What `save` wrote. InputError for a file that is damaged, of another version, or no fit at all."""
-        from vectorplug.lemur.artifact import read
+        return cls.from_bytes(Path(path).read_bytes(), str(path))
 
-        fit, parameters = read(Path(path))
+    def to_bytes(self) -> bytes:
+        """What `save` writes, for a database that keeps it beside the vectors; ConfigurationError without a fit."""
+        from vectorplug.lemur.artifact import dumps
+
+        return dumps(self._fit, {"samples": self.samples, "seed": self.seed})
+
+    @classmethod
+    def from_bytes(cls, data: bytes, source: str = "the fit") -> Self:
+        """What `to_bytes` gave; InputError, which names `source`, as of `open`."""
+        from vectorplug.lemur.artifact import loads
+
+        fit, parameters = loads(data, source)
         return cls(dim=fit.dim, size=fit.size, features=fit.features, fitted=fit, **parameters)
 
     @property

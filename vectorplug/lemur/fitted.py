@@ -1,8 +1,8 @@
 """What a fit is, and vectors by it: features of tokens, targets by MaxSim, two matrix products.
 
-With g(x) = projection^T relu(directions x - thresholds), a query's vector is g(x) summed over its tokens x. That of a
-document is its targets (MaxSim with each sampled token, less the mean over documents) times g of the sampled tokens:
-the projection holds the inverse of the features' second moment, so that this is the ridge regression solved.
+With g(x) = projection^T [relu(directions x - thresholds), x], a query's vector is g(x) summed over its tokens x. That
+of a document is its targets (MaxSim with each sampled token, less the mean over documents) times g of the sampled
+tokens: the projection holds the inverse of the features' second moment, so that this is the ridge regression solved.
 
 Neither changes an inner product, but what is lost by fewer bits, by cosine and by graphs: queries are multiplied by the
 balance and documents divided, so that both have one spread, and both are rotated, so that all numbers do.
@@ -12,8 +12,9 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
@@ -21,22 +22,27 @@ from vectorplug.errors import InputError
 from vectorplug.maxsim import maxsim
 from vectorplug.multivectors import MultiVectors
 
+if TYPE_CHECKING:
+    from vectorplug.lemur.kernels import Map
+
 __all__ = [
     "DOCUMENTS_AT_ONCE",
     "Drift",
     "Fit",
     "Floats",
+    "as_bfloat16",
     "checked",
     "features_of",
     "product",
     "rotation",
     "targets_of",
     "token_queries",
+    "turned",
 ]
 
 Floats = npt.NDArray[np.float32]
 
-# Documents and queries at a time: some megabytes of targets, or of features.
+# Documents and queries at a time: some megabytes of targets, or of tokens.
 DOCUMENTS_AT_ONCE = 256
 QUERIES_AT_ONCE = 1024
 # Tokens by which drift tells documents apart.
@@ -64,8 +70,9 @@ class Drift:
 class Fit:
     """The arrays of a fit; equal where all of them are.
 
-    directions    float16 [features, dim], thresholds float32 [features]: features of a token
-    projection    float16 [features, size]: features to numbers, those first that tell most of the documents
+    directions    float16 [features, dim], of bfloat16 numbers; thresholds float32 [features]: features of a token
+    projection    float32 [features + dim, size]: features, and the token's own numbers, to the numbers of a vector,
+                  those first that tell most of the documents
     balance       float32 [size]: the root of the documents' spread in each of them
     sample        float16 [samples, dim]: tokens that stand for those of queries
     mean_targets  float32 [samples]: the mean of their MaxSim with the documents of the fit
@@ -74,7 +81,7 @@ class Fit:
 
     directions: npt.NDArray[np.float16]
     thresholds: Floats
-    projection: npt.NDArray[np.float16]
+    projection: Floats
     balance: Floats
     sample: npt.NDArray[np.float16]
     mean_targets: Floats
@@ -117,14 +124,26 @@ class Fit:
 
     def encode_queries(self, queries: MultiVectors) -> Floats:
         """float32 [n, size]."""
+        if not len(queries):  # which may have no dim
+            return np.empty((0, self.size), np.float32)
         return self._mapped(queries, self._of_queries)
 
     def encode_documents(self, documents: MultiVectors) -> Floats:
         """float32 [n, size]."""
         vectors = np.empty((len(documents), self.size), np.float32)
-        for part, targets in self._targets(documents):
-            vectors[part] = self._solved(targets)
+        for part in _parts(len(documents), DOCUMENTS_AT_ONCE):
+            vectors[part] = self.solved(self.targets(checked(documents, part)))
         return vectors
+
+    def targets(self, documents: MultiVectors) -> Floats:
+        """float32 [n, samples]: MaxSim with each token of the sample, all that a fit looks at of a document."""
+        return targets_of(self._queries, documents)
+
+    def solved(self, targets: Floats) -> Floats:
+        """float32 [n, size] of the targets of documents."""
+        from vectorplug.lemur import kernels
+
+        return kernels.product(targets - self.mean_targets, self._solver, self.size)
 
     def drift(self, documents: MultiVectors) -> Drift:
         """InputError for fewer than two documents."""
@@ -151,41 +170,27 @@ class Fit:
         whole = float(np.square(wanted).sum())
         return float(np.square(wanted - predicted).sum()) / whole if whole else 0.0
 
-    def _targets(self, documents: MultiVectors) -> Iterator[tuple[slice, Floats]]:
-        for part in _parts(len(documents), DOCUMENTS_AT_ONCE):
-            yield part, targets_of(self._queries, checked(documents, part)) - self.mean_targets
-
     @cached_property
-    def _map(self) -> tuple[Floats, Floats]:
-        from vectorplug.lemur import kernels
+    def _of_queries(self) -> "Map":
+        return self._packed(self.balance.astype(np.float64))
 
-        panels = kernels.pack(self.directions.T)
-        # The lanes beyond the features stay zero.
-        thresholds = np.zeros(panels.shape[0] * panels.shape[2], np.float32)
-        thresholds[: self.features] = self.thresholds
-        return panels, thresholds
-
-    @cached_property
-    def _of_queries(self) -> Floats:
-        return self._packed(self.projection.astype(np.float64) * self.balance)
-
-    def _packed(self, projection: npt.NDArray[np.float64]) -> Floats:
-        """`projection` [features, size], rotated; with rows of zeros for the lanes that sums of features end with."""
-        from vectorplug.lemur import kernels
-
-        return kernels.pack(np.pad(projection @ rotation(self.size), ((0, len(self._map[1]) - self.features), (0, 0))))
-
-    def _mapped(self, texts: MultiVectors, projection: Floats) -> Floats:
-        """float32 [n, size]: the sums over the tokens of their features, by a packed projection."""
-        vectors = np.empty((len(texts), self.size), np.float32)
-        if not len(texts):
-            return vectors
+    def _packed(self, scale: npt.NDArray[np.float64]) -> "Map":
+        """The map to turned features, of which number i is multiplied by `scale` [size]."""
         from vectorplug.lemur import kernels  # here, because importing numba takes a third of a second
 
+        return kernels.pack_map(self.directions.astype(np.float32), self.thresholds, turned(self.projection, scale))
+
+    def _mapped(self, texts: MultiVectors, packed: "Map") -> Floats:
+        """float32 [n, size]: the sums over the tokens of their features and numbers, by a packed map."""
+        from vectorplug.lemur import kernels
+
+        vectors = np.empty((len(texts), self.size), np.float32)
         for part in _parts(len(texts), QUERIES_AT_ONCE):
-            tokens = checked(texts, part).astype("float32")
-            sums = kernels.feature_sums(tokens.values, tokens.offsets, *self._map)
-            vectors[part] = kernels.product(sums, projection, self.size)
+            tokens = texts[part].astype("float32")
+            if not kernels.mapped(tokens.values, tokens.offsets, packed, vectors[part]):
+                # NaN or infinity, which a memory-mapped file may hold: for an error that says where.
+                tokens = texts.astype("float32")
+                MultiVectors(tokens.values, tokens.offsets)
         return vectors
 
     @cached_property
@@ -197,14 +202,8 @@ class Fit:
         """[samples, size], packed: g of the sampled tokens for documents, averaged with the targets as weights."""
         from vectorplug.lemur import kernels
 
-        turned = self._mapped(self._queries, self._packed(self.projection.astype(np.float64) / self.balance))
-        return kernels.pack(turned / np.float32(len(self.sample)))
-
-    def _solved(self, targets: Floats) -> Floats:
-        """float32 [n, size] of centred targets float32 [n, samples]."""
-        from vectorplug.lemur import kernels
-
-        return kernels.product(targets, self._solver, self.size)
+        features = self._mapped(self._queries, self._packed(1 / self.balance.astype(np.float64)))
+        return kernels.pack(features / np.float32(len(self.sample)))
 
 
 @lru_cache(maxsize=4)
@@ -224,10 +223,19 @@ def targets_of(queries: MultiVectors, documents: MultiVectors) -> Floats:
 
 
 def features_of(tokens: Floats, directions: Floats, thresholds: Floats) -> Floats:
-    """float32 [tokens, features] of `directions` float32 [features, dim]: relu(directions token - thresholds)."""
-    features = product(tokens, directions.T)
-    features -= thresholds
-    return np.maximum(features, 0, out=features)
+    """float32 [tokens, features + dim]: relu(`directions` token - `thresholds`), and the token."""
+    features = product(as_bfloat16(tokens), directions.T) - thresholds
+    return np.concatenate([np.maximum(features, 0), tokens], axis=1)
+
+
+def turned(projection: Floats, scale: npt.NDArray[np.float64]) -> Floats:
+    """float32 [features + dim, size]: `projection` times `scale` [size], rotated."""
+    return ((projection * scale) @ rotation(projection.shape[1])).astype(np.float32)
+
+
+def as_bfloat16(numbers: npt.NDArray[np.floating[Any]]) -> Floats:
+    """float32: the bfloat16 numbers next to `numbers`."""
+    return numbers.astype(np.float32).astype(ml_dtypes.bfloat16).astype(np.float32)
 
 
 def product(left: Floats, right: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""How a fit is made: a bounded sample of what comes, ridge regression, and a turn that keeps most in few numbers."""
+"""How a fit is made: a bounded sample of what comes, trained features, ridge regression, and a turn to few numbers."""
 
 import heapq
 from collections.abc import Iterable
@@ -12,29 +12,26 @@ from vectorplug.lemur.fitted import (
     DOCUMENTS_AT_ONCE,
     Fit,
     Floats,
+    as_bfloat16,
     checked,
     features_of,
-    product,
     targets_of,
     token_queries,
 )
+from vectorplug.lemur.training import first_features, second_moment, trained_features
 from vectorplug.multivectors import MultiVectors
 
-__all__ = ["RIDGE", "fit", "sampled_documents"]
+__all__ = ["fit", "sampled_documents"]
 
 # Documents that the turn and the means are learnt on, and their tokens, at most.
 MOST_DOCUMENTS = 2048
 MOST_TOKENS = 2**19
 # One sampled document of so many is kept out, to measure the residual on.
 KEPT_OUT = 8
-# Of the mean of the features' second moments, added to each.
-RIDGE = 1e-3
-# Features in float64 at a time.
-SAMPLES_AT_ONCE = 1024
 # Of the documents' spread, in directions that they do not show.
 PRIOR = 1e-3
-# Standard deviations, over the sample, by which a token must lie beyond the mean in a direction to be felt there.
-THRESHOLD = 1.0
+# Root mean square about their mean of the sampled tokens' numbers, which float16 holds to three digits.
+LEAST_SPREAD = 1e-4
 
 
 def fit(
@@ -52,8 +49,6 @@ def fit(
     documents = sampled_documents(tokens, dim=dim, random=random)
     stand_ins = documents if queries is None else _right(queries, dim, "queries")
     sample = _sampled_tokens(stand_ins, samples, random)
-    directions, thresholds = _features(sample, features, random)
-    own = features_of(sample.astype(np.float32), directions.astype(np.float32), thresholds)
     kept_out = np.arange(len(documents)) % KEPT_OUT == KEPT_OUT - 1
     learnt_on = documents if not kept_out.any() else documents.take(np.flatnonzero(~kept_out))
     singles = token_queries(sample)
@@ -64,7 +59,11 @@ def fit(
         ]
     )
     mean_targets = targets.mean(axis=0, dtype=np.float64).astype(np.float32)
-    projection, balance = _projection(own, targets - mean_targets, size)
+    targets -= mean_targets
+    tokens_of_sample = sample.astype(np.float32)
+    directions, thresholds = _directions(tokens_of_sample, targets, features, random)
+    own = features_of(tokens_of_sample, directions.astype(np.float32), thresholds)
+    projection, balance = _projection(own, targets, size)
     fitted = Fit(directions, thresholds, projection, balance, sample, mean_targets, residual=0.0)
     residual = fitted.unexplained(documents.take(np.flatnonzero(kept_out)) if kept_out.sum() > 1 else documents)
     return replace(fitted, residual=residual)
@@ -123,42 +122,26 @@ def _sampled_tokens(tokens: MultiVectors, samples: int, random: np.random.Genera
     return singles.astype("float16").values
 
 
-def _features(
-    sample: npt.NDArray[np.float16], count: int, random: np.random.Generator
+def _directions(
+    tokens: Floats, targets: Floats, count: int, random: np.random.Generator
 ) -> tuple[npt.NDArray[np.float16], Floats]:
-    """Directions float16 [count, dim] and thresholds float32 [count], of mean square 1 over the sample.
-
-    Each direction leads from the sample's mean to one of its tokens, which follows what tokens are like as no Gaussian
-    does; beyond their number directions are Gaussian.
-    """
-    tokens = sample.astype(np.float32)
+    """Directions float16 [count, dim] and thresholds float32 [count], trained; see training.py."""
     if (tokens == tokens[0]).all():
         raise InputError(
             f"the {len(tokens)} sampled tokens are all equal, there is nothing to fit: give documents, or queries, "
             "with different tokens."
         )
-    mean = tokens.mean(axis=0, dtype=np.float64).astype(np.float32)
-    anchors = tokens[random.permutation(len(tokens))[:count]] - mean
-    directions = np.concatenate([anchors, random.standard_normal((count - len(anchors), sample.shape[1]), np.float32)])
-    norms = np.linalg.norm(directions, axis=1, keepdims=True)
-    directions /= np.where(norms > 0, norms, 1)
-    heights = product(tokens, directions.T) - directions @ mean
-    # Where there are few different tokens, some must still reach beyond.
-    edges = np.minimum(THRESHOLD * heights.std(axis=0), heights.max(axis=0) / 2).astype(np.float32)
-    features = np.maximum(heights - edges, 0)
-    thresholds = directions @ mean + edges
-    root_mean_square = float(np.sqrt(np.square(features, dtype=np.float64).mean()))
+    directions, thresholds = trained_features(tokens, targets, *first_features(tokens, count, random), random)
     with np.errstate(over="ignore"):
-        scaled = (directions / root_mean_square).astype(np.float16)
-    if not np.isfinite(scaled).all():
-        raise InputError(
-            f"the sampled tokens differ by as little as {root_mean_square:.3g}, too little to fit: normalise them."
-        )
-    return scaled, thresholds / np.float32(root_mean_square)
+        narrow = as_bfloat16(directions).astype(np.float16)
+    spread = float(np.sqrt(np.square(tokens - tokens.mean(axis=0)).mean()))
+    if spread < LEAST_SPREAD or not np.isfinite(narrow).all():
+        raise InputError(f"the sampled tokens differ by as little as {spread:.3g}, too little to fit: normalise them.")
+    return narrow, thresholds
 
 
-def _projection(features: Floats, targets: Floats, size: int) -> tuple[npt.NDArray[np.float16], Floats]:
-    """Projection float16 [features, size] and balance float32 [size].
+def _projection(features: Floats, targets: Floats, size: int) -> tuple[Floats, Floats]:
+    """Projection float32 [features, size] and balance float32 [size].
 
     Of `features` float32 [samples, features] and centred `targets` float32 [documents, samples].
 
@@ -166,14 +149,7 @@ def _projection(features: Floats, targets: Floats, size: int) -> tuple[npt.NDArr
     M^-1 F^T y / samples. In the coordinates L^T weights a squared distance is one of predicted targets: there the
     leading principal axes U of the documents lose least, as reduced-rank regression does. The projection is L^-T U.
     """
-    count = features.shape[1]
-    moment = np.zeros((count, count))
-    for start in range(0, len(features), SAMPLES_AT_ONCE):
-        part = features[start : start + SAMPLES_AT_ONCE].astype(np.float64)
-        moment += part.T @ part
-    moment /= len(features)
-    moment[np.diag_indices(count)] += RIDGE * np.trace(moment) / count
-    lower = np.linalg.cholesky(moment)
+    lower = np.linalg.cholesky(second_moment(features))
     coordinates = np.linalg.solve(lower, (features.T @ targets.T / np.float32(len(features))).astype(np.float64))
     spread = coordinates @ coordinates.T / len(targets)
     # What no document of the sample shows is ordered by how much of the features it holds.
@@ -183,4 +159,4 @@ def _projection(features: Floats, targets: Floats, size: int) -> tuple[npt.NDArr
     values, axes = values[::-1][:size], axes[:, ::-1][:, :size]
     # Variances to roots of standard deviations; what rounding leaves of none still divides.
     balance = np.maximum(values, values[0] * np.finfo(np.float32).eps) ** 0.25
-    return np.linalg.solve(lower.T, axes).astype(np.float16), balance.astype(np.float32)
+    return np.linalg.solve(lower.T, axes).astype(np.float32), balance.astype(np.float32)

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vectorplug.lemur.fitted import Fit, rotation
+from vectorplug.lemur.fitted import Fit, as_bfloat16, turned
 from vectorplug.multivectors import MultiVectors
 
-__all__ = ["encode_documents", "encode_queries", "ridge"]
+__all__ = ["encode_documents", "encode_queries", "features", "ridge"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,21 +40,23 @@ def ridge(fit: Fit, documents: MultiVectors, strength: float) -> Floats:
     `strength` is a share of the features' mean second moment. What a vector of `size` numbers keeps the most of.
     """
     sample = fit.sample.astype(np.float64)
-    features = np.array([_features(fit, token) for token in sample])
-    moment = features.T @ features / len(sample)
+    of_sample = np.array([features(fit, token) for token in sample])
+    moment = of_sample.T @ of_sample / len(sample)
     moment += strength * np.trace(moment) / len(moment) * np.eye(len(moment))
-    weights = np.empty((len(documents), fit.features))
+    weights = np.empty((len(documents), fit.features + fit.dim))
     for weight, document in zip(weights, documents, strict=True):
         tokens = document.astype(np.float64)
         targets = np.array([max(float(token @ other) for other in tokens) for token in sample])
-        weight[:] = np.linalg.solve(moment, features.T @ (targets - fit.mean_targets) / len(sample))
+        weight[:] = np.linalg.solve(moment, of_sample.T @ (targets - fit.mean_targets) / len(sample))
     return weights
 
 
-def _features(fit: Fit, token: Floats) -> Floats:
-    return np.maximum(fit.directions.astype(np.float64) @ token - fit.thresholds, 0)
+def features(fit: Fit, token: Floats) -> Floats:
+    """float64 [features + dim]: those of the token rounded to bfloat16, and the token."""
+    heights = fit.directions.astype(np.float64) @ as_bfloat16(token) - fit.thresholds
+    return np.concatenate([np.maximum(heights, 0), token])
 
 
 def _turned(fit: Fit, token: Floats, scale: npt.NDArray[np.floating[Any]]) -> Floats:
-    turned: Floats = (_features(fit, token) @ fit.projection.astype(np.float64) * scale) @ rotation(fit.size)
-    return turned
+    numbers: Floats = features(fit, token) @ turned(fit.projection, scale.astype(np.float64)).astype(np.float64)
+    return numbers

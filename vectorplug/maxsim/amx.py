@@ -50,7 +50,7 @@ def generate(builder: Any, kernel: Kernel, height: int, place: Place) -> None:
     if kernel.numbers == "bfloat16":
         _clear(builder, height)
         with cgutils.for_range(builder, place.pieces) as loop:
-            _multiply(builder, "tdpbf16ps", height, place, loop.index)
+            _multiply(builder, "tdpbf16ps", kernel.share(height), height, place, loop.index)
         _write(builder, height, products)
         _fold(builder, height, place, lambda at, _: load(builder, add(builder, products, at), FLOATS))
         return
@@ -58,7 +58,7 @@ def generate(builder: Any, kernel: Kernel, height: int, place: Place) -> None:
     second = _room(builder)
     for piece, address in enumerate((products, second)):
         _clear(builder, height)
-        _multiply(builder, "tdpbssd", height, place, ADDRESS(piece))
+        _multiply(builder, "tdpbssd", kernel.share(height), height, place, ADDRESS(piece))
         _write(builder, height, address)
 
     def found(at: int, row: int) -> Any:
@@ -108,15 +108,15 @@ def _clear(builder: Any, height: int) -> None:
         call(builder, "llvm.x86.tilezero", VOID, INT8(register))
 
 
-def _multiply(builder: Any, instruction: str, height: int, place: Place, piece: Any) -> None:
-    """Add the products with one piece of the query; the first piece asks for the tile at `ahead`, too."""
+def _multiply(builder: Any, instruction: str, share: int, height: int, place: Place, piece: Any) -> None:
+    """Add the products with one piece of the query; the first asks for `share` bytes a step of what is `ahead`, too."""
     query = add(builder, place.query, builder.mul(piece, times(builder, place.steps, 2 * SIDE * LINE)))
     first = builder.icmp_signed("==", piece, ADDRESS(0))
     with cgutils.for_range(builder, place.steps) as loop:
         with builder.if_then(first):
-            asked = add(builder, place.ahead, times(builder, loop.index, height * LINE))
-            for line in range(height):
-                prefetch(builder, add(builder, asked, line * LINE))
+            asked = add(builder, place.ahead, times(builder, loop.index, share))
+            for line in range(0, share, LINE):
+                prefetch(builder, add(builder, asked, line))
         columns = add(builder, query, times(builder, loop.index, 2 * SIDE * LINE))
         tokens = add(builder, place.tokens, times(builder, loop.index, LINE))
         for column in range(2):

@@ -16,8 +16,8 @@ __all__ = ["kernel_for", "supported_paths"]
 
 SETTING = "VECTORPLUG_MAXSIM"
 NEEDS: dict[Path, tuple[str, ...]] = {
-    "amx": ("avx512f", "amx-tile", "amx-int8", "amx-bf16"),
-    "vnni": ("avx512f", "avx512vnni"),
+    "amx": ("avx512f", "avx512bw", "amx-tile", "amx-int8", "amx-bf16"),
+    "vnni": ("avx512f", "avx512bw", "avx512vnni"),
     "avx512": ("avx512f",),
     "avx2": ("avx2", "fma", "f16c"),
     "plain": (),

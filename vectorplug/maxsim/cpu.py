@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import cast
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +14,7 @@ from vectorplug.maxsim.kernels import BLOCK, StoredDtype
 from vectorplug.maxsim.packing import pack
 from vectorplug.maxsim.walk import compiled
 from vectorplug.multivectors import MultiVectors
+from vectorplug.threads import thread_limit
 
 __all__ = ["score"]
 
@@ -60,18 +60,14 @@ def score(
     def claim_and_score() -> None:
         score_pieces(values, scales, starts, stops, *packed, query_offsets, bounds, counter, out)
 
-    _run_in_threads(claim_and_score, min(work // WORTH_A_THREAD + 1, pieces, _thread_limit()))
-
-
-def _thread_limit() -> int:
-    return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    _run_in_threads(claim_and_score, min(work // WORTH_A_THREAD + 1, pieces, thread_limit()))
 
 
 # Not numba's own threads: its default layer aborts the process when two Python threads enter it at once. Here the
 # caller works, too, and whoever is free claims the next piece: a busy pool or a busy core holds nobody up.
 @cache
 def _helpers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_thread_limit(), thread_name_prefix="vectorplug-maxsim")
+    return ThreadPoolExecutor(thread_limit(), thread_name_prefix="vectorplug-maxsim")
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks

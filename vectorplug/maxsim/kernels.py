@@ -10,7 +10,11 @@ __all__ = ["BLOCK", "KERNELS", "PATHS", "Kernel", "StoredDtype"]
 BLOCK = 32  # query tokens that one tile compares with
 
 Path = Literal["amx", "vnni", "avx512", "avx2", "plain"]
-StoredDtype = Literal["float32", "float16", "bfloat16", "int8"]
+StoredDtype = Literal["float32", "float16", "bfloat16", "int8", "int4"]
+BITS: dict[StoredDtype, int] = {"float32": 32, "float16": 16, "bfloat16": 16, "int8": 8, "int4": 4}
+
+# Those whose whole numbers are multiplied first and scaled then, where there are instructions for it.
+SCALED: tuple[StoredDtype, ...] = ("int8", "int4")
 
 # From the newest instructions to none in particular.
 PATHS: tuple[Path, ...] = ("amx", "vnni", "avx512", "avx2", "plain")
@@ -45,6 +49,10 @@ class Kernel(NamedTuple):
         """Of one token."""
         return self.step * np.dtype(self.number_type).itemsize
 
+    def share(self, height: int) -> int:
+        """Bytes of `height` stored tokens that belong to one step."""
+        return height * self.step * BITS[self.stored] // 8
+
 
 def _float_kernels(stored: StoredDtype) -> list[Kernel]:
     # As many sums as stay in registers beside what feeds them: 12 x 2 of 32 zmm; 2 x 4 of 16 ymm (3 x 4 spill: 1.4
@@ -63,8 +71,9 @@ KERNELS: dict[tuple[Path, StoredDtype], Kernel] = {
         *_float_kernels("float16"),
         *_float_kernels("bfloat16"),
         *_float_kernels("int8"),
-        Kernel("vnni", "int8", "int16", step=2, lanes=16, tall=12, short=4, least=1, rate=2),
+        *_float_kernels("int4"),
+        *[Kernel("vnni", d, "int16", step=2, lanes=16, tall=12, short=4, least=1, rate=2) for d in SCALED],
         Kernel("amx", "bfloat16", "bfloat16", step=32, lanes=16, tall=32, short=16, least=16, rate=8),
-        Kernel("amx", "int8", "int8", step=64, lanes=16, tall=32, short=16, least=16, rate=8),
+        *[Kernel("amx", d, "int8", step=64, lanes=16, tall=32, short=16, least=16, rate=8) for d in SCALED],
     ]
 }

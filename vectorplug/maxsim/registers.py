@@ -18,7 +18,7 @@ class Place(NamedTuple):
     """What a tile works on: int64, most of them addresses of bytes, none of which need be aligned.
 
     tokens   the first document token of the tile; the next is row_bytes further on
-    scales   float32, one a document token; read for int8 only
+    scales   float32, one a document token; read for int8 and int4 only
     ahead    what will be read soon: each step asks for its share of one tile
     query    one block of packed query tokens (packing.py)
     steps    steps a token
@@ -58,7 +58,7 @@ def generate(builder: Any, kernel: Kernel, height: int, place: Place) -> None:
     width = 4 * kernel.lanes
     tokens = [add(builder, place.tokens, times(builder, place.row_bytes, row)) for row in rows]
     sums = [[cgutils.alloca_once_value(builder, sums_type(None)) for _ in columns] for _ in rows]
-    asked = height * kernel.step * _bytes_stored(kernel)
+    asked = kernel.share(height)
 
     with cgutils.for_range(builder, place.steps) as loop:
         emit.prefetch(builder, add(builder, place.ahead, times(builder, loop.index, asked)))
@@ -93,7 +93,3 @@ def _multiply_add(builder: Any, total: Any, token: Any, query: Any) -> Any:
     initialize_native_asmparser()
     kind = ir.FunctionType(total.type, [total.type] * 3)
     return builder.asm(kind, "vpdpwssd $3, $2, $0", "=v,0,v,v", [total, query, token], side_effect=False)
-
-
-def _bytes_stored(kernel: Kernel) -> int:
-    return {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}[kernel.stored]

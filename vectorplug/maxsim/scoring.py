@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from vectorplug.errors import InputError
 from vectorplug.multivectors import MultiVectors, positions_of
+from vectorplug.quantizing import rotated
 
 __all__ = ["maxsim"]
 
@@ -17,14 +18,17 @@ def maxsim(
     The score of a document is exact MaxSim of its tokens as stored: the sum over query tokens of the largest inner
     product with one of the document's tokens, as float32 arithmetic gives it. With `candidates` (ints [k], any order,
     repeats allowed) only those documents are scored, in that order: n is k. Documents are read where they are, whatever
-    their dtype, memory-mapped ones too. Threads: NUMBA_NUM_THREADS at most; safe to call from several.
+    their dtype, memory-mapped ones too. Safe to call from several threads; it uses as many as threads.py allows.
 
     An inner product of query token q and document token d of dim numbers is off by at most
     (dim + 2) * 2^-23 * sum |q_k d_k|, the rounding of float32 sums, of whatever dtype the documents are, but for int8
-    on CPUs with AMX or AVX-512 VNNI: there q is rounded to 16 bits, and
-    max(max |q_k| / 65,000, sum |q_k| / 33 million) * sum |d_k| comes on top. (Of int8 documents with numbers beyond
-    1e29 scores may then be infinite.) AMX takes bfloat16 numbers below 1e-38, and
-    products of that size, for zero. VECTORPLUG_MAXSIM=avx512 leaves out both.
+    and int4 on CPUs with AMX or AVX-512 VNNI: there q is rounded to 16 bits, and
+    max(max |q_k| / 65,000, sum |q_k| / 33 million) * sum |d_k| comes on top. (Of such documents with numbers beyond
+    1e29 scores may then be infinite.) For int4 q and d are the rotated ones: see quantizing.py. AMX takes bfloat16
+    numbers below 1e-38, and products of that size, for zero. VECTORPLUG_MAXSIM=avx512 leaves out both.
+
+    NaN or infinity in documents, which only a mapped file can hold: a token whose product with q is NaN counts for q as
+    if it were not there, and where all are, the score is minus infinity.
 
     Raises InputError for a query that is not 2-D, has no token, holds NaN or infinity or differs in dim, and for a
     candidate that is no document, or documents whose scales are not one a token; ConfigurationError for a
@@ -41,6 +45,8 @@ def maxsim(
     if ids is not None:
         starts, stops = starts[ids], stops[ids]
     scores = np.empty((len(offsets) - 1, len(starts)), np.float32)
+    if documents.dtype.name == "int4" and scores.size:  # no document may have no dim
+        tokens = rotated(tokens)
     score(tokens, offsets, documents, starts, stops, scores)
     return scores if isinstance(query, MultiVectors) else scores[0]
 
@@ -84,11 +90,11 @@ def _check_query(tokens: npt.NDArray[np.float32], offsets: npt.NDArray[np.int64]
 def _check_scales(documents: MultiVectors) -> None:
     # A file that something else wrote may hold others: nothing past the end of an array may be read.
     scales = documents.scales
-    if (documents.dtype == np.int8) != (scales is not None) or (
+    if (documents.dtype.name in ("int8", "int4")) != (scales is not None) or (
         scales is not None and scales.shape != (len(documents.values),)
     ):
         came = "no scales" if scales is None else f"scales of shape {scales.shape}"
         raise InputError(
             f"the documents are {len(documents.values)} {documents.dtype} tokens with {came}; "
-            'int8 needs one float32 scale a token, other dtypes none. documents.astype("int8") makes them.'
+            'int8 and int4 need one float32 scale a token, other dtypes none. documents.astype("int8") makes them.'
         )

@@ -4,45 +4,62 @@ from typing import Any
 
 from llvmlite import ir
 
+from vectorplug.maxsim import nibbles
 from vectorplug.maxsim.emit import ADDRESS, FLOAT, INT8, INT16, INT32, add, cgutils, load, splat, store, times
-from vectorplug.maxsim.kernels import Kernel
+from vectorplug.maxsim.kernels import SCALED, Kernel
 
 __all__ = ["generate"]
 
-TYPES = {"float32": FLOAT, "float16": INT16, "bfloat16": INT16, "int8": INT8, "int16": INT16}
-BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "int16": 2}
+TYPES = {"float32": FLOAT, "float16": INT16, "bfloat16": INT16, "int8": INT8, "int4": INT8}
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "int4": 1, "int16": 2}
 
 
 def generate(builder: Any, kernel: Kernel, source: Any, dim: Any, scale: Any, target: Any) -> None:
     """Write the code that turns one token at `source` [dim] into the kernel's numbers at `target` [dim].
 
-    Both are addresses, and need not be aligned: vectors first, then the rest one by one. float32 numbers of int8
-    tokens are multiplied by `scale` at once; int16 and int8 ones go on without.
+    Both are addresses, and need not be aligned: vectors first, then the rest one by one. float32 numbers of int8 and
+    int4 tokens are multiplied by `scale` at once; int16 and int8 ones go on without. The bytes of an int4 token hold
+    two numbers each, j and j + dim / 2 (quantizing.py).
     """
-    lanes = 4 * kernel.lanes // BYTES[kernel.numbers]
-    whole = builder.mul(builder.sdiv(dim, ADDRESS(lanes)), ADDRESS(lanes))
-    for begin, end, step in ((ADDRESS(0), whole, lanes), (whole, dim, 1)):
-        stored_type = ir.VectorType(TYPES[kernel.stored], step)
+    halves = kernel.stored == "int4"
+    count = builder.sdiv(dim, ADDRESS(2)) if halves else dim
+    begin: Any = ADDRESS(0)
+    for step in _steps(kernel):
+        end = builder.mul(builder.sdiv(count, ADDRESS(step)), ADDRESS(step))
         with cgutils.for_range_slice(builder, begin, end, ADDRESS(step)) as (k, _):
-            stored = load(builder, add(builder, source, times(builder, k, BYTES[kernel.stored])), stored_type)
-            numbers = _numbers(builder, kernel, stored)
-            if kernel.stored == "int8" and kernel.numbers == "float32":
-                numbers = builder.fmul(numbers, splat(builder, scale, step))
-            store(builder, numbers, add(builder, target, times(builder, k, BYTES[kernel.numbers])))
+            at = add(builder, source, times(builder, k, BYTES[kernel.stored]))
+            stored = load(builder, at, ir.VectorType(TYPES[kernel.stored], step))
+            parts = nibbles.levels(builder, kernel.path, stored) if halves else [stored]
+            for part, first in zip(parts, (ADDRESS(0), count), strict=False):
+                numbers = _numbers(builder, kernel, part)
+                if kernel.stored in SCALED and kernel.numbers == "float32":
+                    numbers = builder.fmul(numbers, splat(builder, scale, step))
+                place = times(builder, builder.add(first, k), BYTES[kernel.numbers])
+                store(builder, numbers, add(builder, target, place))
+        begin = end
+
+
+def _steps(kernel: Kernel) -> tuple[int, ...]:
+    """Values that are read at once: first as many as make a register full, at last one."""
+    if kernel.stored == "int4":
+        return (*nibbles.WIDTHS[kernel.path], 1)
+    return 4 * kernel.lanes // BYTES[kernel.numbers], 1
 
 
 def _numbers(builder: Any, kernel: Kernel, stored: Any) -> Any:
     lanes = stored.type.count
     floats, shorts = ir.VectorType(FLOAT, lanes), ir.VectorType(INT16, lanes)
     match kernel.stored, kernel.numbers:
+        case ("int4", "int8"):
+            return stored  # levels, which are int8
         case (same, other) if same == other:
             return stored
         case "bfloat16", _:
             words = ir.VectorType(INT32, lanes)
             return builder.bitcast(builder.shl(builder.zext(stored, words), words([16] * lanes)), floats)
-        case "int8", "int16":
+        case "int8" | "int4", "int16":
             return builder.sext(stored, shorts)
-        case "int8", _:
+        case "int8" | "int4", _:
             return builder.sitofp(stored, floats)
     if kernel.path == "plain":
         return _floats_of_halves(builder, stored)
@@ -58,8 +75,11 @@ def _floats_of_halves(builder: Any, bits: Any) -> Any:
         return words([number] * lanes)
 
     wide = builder.zext(bits, words)
+    no_number = builder.icmp_unsigned(">=", builder.and_(wide, every(0x7FFF)), every(0x7C00))
     sign = builder.shl(builder.and_(wide, every(0x8000)), every(16))
     size = builder.shl(builder.and_(wide, every(0x7FFF)), every(13))
     # The exponents differ by 127 - 15; the product is right for numbers without a leading one, too.
     size = builder.fmul(builder.bitcast(size, floats), floats([2.0**112] * lanes))
-    return builder.bitcast(builder.or_(builder.bitcast(size, words), sign), floats)
+    size = builder.bitcast(size, words)
+    size = builder.select(no_number, builder.or_(size, every(0x7F800000)), size)
+    return builder.bitcast(builder.or_(size, sign), floats)

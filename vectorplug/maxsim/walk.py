@@ -1,14 +1,13 @@
 """The compiled walk over documents: strip by strip into the first cache where it must be, tile by tile, summed."""
 
-import hashlib
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
+from vectorplug.compiling import digest_of, kept
 from vectorplug.maxsim import amx, emit, registers, staging
 from vectorplug.maxsim.emit import ADDRESS
 from vectorplug.maxsim.kernels import BLOCK, KERNELS, Kernel
@@ -18,25 +17,25 @@ __all__ = ["compiled"]
 # Bytes of a strip, documents in another dtype than the tile's. It is read again at once, so smaller is better.
 STRIP = 6 << 10
 
-# numba's cache watches only the file of the function that it compiled. It also watches what that function closes over:
-# with this digest a change in any file here makes it compile again.
-SOURCES = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
+# All that the machine code follows from.
+PARTS = ("amx", "emit", "kernels", "nibbles", "registers", "staging", "walk")
+DIGEST = digest_of("vectorplug.quantizing", *(f"vectorplug.maxsim.{part}" for part in PARTS))
 
 
 @intrinsic
-def _tile(_: Any, kernel: Any, height: Any, sources: Any, place: Any) -> Any:
+def _tile(_: Any, kernel: Any, height: Any, place: Any) -> Any:
     """The tile `height` tokens high of the kernel named `kernel` at `place`, a tuple of int64: see registers.Place."""
-    if not all(isinstance(literal, types.Literal) for literal in (kernel, height, sources)):
+    if not all(isinstance(literal, types.Literal) for literal in (kernel, height)):
         return None  # numba asks again, with the literals
     chosen = _kernel(kernel)
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        numbers = emit.cgutils.unpack_tuple(builder, arguments[3])
+        numbers = emit.cgutils.unpack_tuple(builder, arguments[2])
         tile = amx.generate if chosen.path == "amx" else registers.generate
         tile(builder, chosen, height.literal_value, registers.Place(*numbers))
         return context.get_dummy_value()
 
-    return types.void(kernel, height, sources, place), generate
+    return types.void(kernel, height, place), generate
 
 
 @intrinsic
@@ -55,17 +54,17 @@ def _ready(_: Any, kernel: Any, on: Any, saved: Any) -> Any:
 
 
 @intrinsic
-def _stage(_: Any, kernel: Any, sources: Any, source: Any, dim: Any, scale: Any, target: Any) -> Any:
+def _stage(_: Any, kernel: Any, source: Any, dim: Any, scale: Any, target: Any) -> Any:
     """One token at the address `source` becomes the kernel's numbers at `target`: see staging.py."""
-    if not all(isinstance(literal, types.Literal) for literal in (kernel, sources)):
+    if not isinstance(kernel, types.Literal):
         return None
     chosen = _kernel(kernel)
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        staging.generate(builder, chosen, *arguments[2:])
+        staging.generate(builder, chosen, *arguments[1:])
         return context.get_dummy_value()
 
-    return types.void(kernel, sources, source, dim, scale, target), generate
+    return types.void(kernel, source, dim, scale, target), generate
 
 
 @njit(inline="always")
@@ -100,12 +99,14 @@ claim: Any = _claim
 @cache
 def compiled(kernel: Kernel) -> Any:
     """`score_pieces` for one kernel: compiled in a few seconds at first use ever, then read from numba's cache."""
-    name, sources = f"{kernel.path}/{kernel.stored}", SOURCES
+    name = f"{kernel.path}/{kernel.stored}"
     step, step_bytes, number_type = kernel.step, kernel.step_bytes, kernel.number_type
     tall, short, least = kernel.tall, kernel.short, kernel.least
     always_staged = kernel.numbers != kernel.stored
-    # AMX pads documents of a few tokens with their last one, whose scale has to stand beside it.
-    flat = least == 1 and not (kernel.stored == "int8" and kernel.numbers == "float32")
+    # AMX pads documents of a few tokens with their last one, whose scale has to stand beside it. The halves of an int4
+    # token come apart.
+    flat = least == 1 and not (kernel.stored == "int4" or (kernel.stored == "int8" and kernel.numbers == "float32"))
+    in_a_value = 2 if kernel.stored == "int4" else 1
     on, off = True, False
 
     def score_pieces(
@@ -124,14 +125,14 @@ def compiled(kernel: Kernel) -> Any:
     ) -> None:
         """Claim pieces of the documents and score them, until none is left; any number of threads do so at once.
 
-        values [total, dim], of uint16 for both kinds of 16 bits; scales float32 [total] or [0]; starts, stops int64
-        [n]: the rows of each document; packed uint8 [blocks, bytes], query_scales float32 [query
-        tokens], steps, pieces: packing.Packed; query_offsets int64 [queries + 1]; bounds int64 [pieces of work + 1]:
-        piece p is documents bounds[p] to bounds[p + 1]; counter int64 [1]: the next piece, zero at first, shared by the
-        threads; scores float32 [queries, n], written.
+        values [total, dim], of uint16 for both kinds of 16 bits, of int4 uint8 [total, dim / 2]; scales float32 [total]
+        or [0]; starts, stops int64 [n]: the rows of each document; packed uint8 [blocks, bytes], query_scales float32
+        [query tokens], steps, pieces: packing.Packed; query_offsets int64 [queries + 1]; bounds int64 [pieces of work
+        + 1]: piece p is documents bounds[p] to bounds[p + 1]; counter int64 [1]: the next piece, zero at first, shared
+        by the threads; scores float32 [queries, n], written.
         """
-        blocks, dim, last = len(packed), values.shape[1], len(starts) - 1
-        address, stored_bytes, strip_bytes = address_of(values), dim * values.itemsize, steps * step_bytes
+        blocks, dim, last = len(packed), values.shape[1] * in_a_value, len(starts) - 1
+        address, stored_bytes, strip_bytes = address_of(values), values.shape[1] * values.itemsize, steps * step_bytes
         uneven = dim % step != 0
         maxima = np.empty(blocks * BLOCK, np.float32)
         saved = np.empty(64, np.uint8)
@@ -154,14 +155,14 @@ def compiled(kernel: Kernel) -> Any:
                         # Rows without a gap are staged like one long one.
                         if flat and not uneven:
                             source = address + first * stored_bytes
-                            stage(name, sources, source, rows * dim, np.float32(1), address_of(strip))
+                            stage(name, source, rows * dim, np.float32(1), address_of(strip))
                             token_scales = address_of(scales) + first * 4
                         else:
                             for row in range(max(rows, least)):
                                 token = first + min(row, rows - 1)
                                 scale = scales[token] if len(scales) else np.float32(1)
                                 source, target = address + token * stored_bytes, address_of(strip) + row * strip_bytes
-                                stage(name, sources, source, dim, scale, target)
+                                stage(name, source, dim, scale, target)
                                 strip_scales[row] = scale
                             token_scales = address_of(strip_scales)
                         tokens, row_bytes = address_of(strip), strip_bytes
@@ -196,11 +197,11 @@ def compiled(kernel: Kernel) -> Any:
                                 block_maxima,
                             )
                             if height == tall:
-                                tile(name, tall, sources, place)
+                                tile(name, tall, place)
                             elif height == short:
-                                tile(name, short, sources, place)
+                                tile(name, short, place)
                             else:
-                                tile(name, least, sources, place)
+                                tile(name, least, place)
                             row += height
                 for query_number in range(len(query_offsets) - 1):
                     total = np.float32(0)
@@ -214,7 +215,13 @@ def compiled(kernel: Kernel) -> Any:
         # A caller's array may be read-only or, in a mapped file, unaligned: one machine code takes them all.
         return types.Array(dtype, ndim, "C", readonly=True, aligned=False)
 
-    stored = {"float32": types.float32, "float16": types.uint16, "bfloat16": types.uint16, "int8": types.int8}
+    stored = {
+        "float32": types.float32,
+        "float16": types.uint16,
+        "bfloat16": types.uint16,
+        "int8": types.int8,
+        "int4": types.uint8,
+    }
     signature = types.void(
         argument(stored[kernel.stored], 2),
         argument(types.float32, 1),
@@ -229,8 +236,4 @@ def compiled(kernel: Kernel) -> Any:
         types.Array(types.int64, 1, "C"),
         types.Array(types.float32, 2, "A"),
     )
-    try:
-        return njit(signature, nogil=True, cache=True)(score_pieces)
-    except RuntimeError:
-        # No folder that a cache could be written to, as in a read-only container.
-        return njit(signature, nogil=True)(score_pieces)
+    return kept(score_pieces, signature, digest=DIGEST)

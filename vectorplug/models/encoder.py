@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from vectorplug.compressor import Compressor
 from vectorplug.encoded import Encoded, Output
 from vectorplug.errors import ConfigurationError, ModelError
 from vectorplug.models.catalog import resolve
+from vectorplug.models.landing import Fold, Landing, device_fold, lands
 from vectorplug.models.library import LibraryEncoder
 from vectorplug.models.loading import Checkpoint, load, quiet
 from vectorplug.models.packed import PackedEncoder
@@ -25,7 +27,6 @@ from vectorplug.models.received import attention_received
 from vectorplug.models.spans import merges_tokens, no_spans, spans, tails
 from vectorplug.models.tokenizing import Role, TokenizedText, limit, limited, tokenize
 from vectorplug.models.weights import HostWeights, empty, weight_bytes
-from vectorplug.multivectors import MultiVectors
 
 __all__ = ["Encoder", "Facts", "Forward", "choose_device", "choose_dtype"]
 
@@ -207,6 +208,10 @@ class Encoder:
             self._host = self._forward = None
             empty(self._model)
 
+    def fold(self, compressor: Compressor | None, role: Role) -> Fold | None:
+        """What folds tokens into FDEs on the device, for `encode`; None where the host does it."""
+        return device_fold(compressor, role) if self.is_packed and lands(self.device) else None
+
     def encode(
         self,
         texts: Sequence[str],
@@ -216,31 +221,29 @@ class Encoder:
         batch_tokens: int | None,
         progress: Callable[[int], Any],
         length: int | None = None,
+        fold: Fold | None = None,
     ) -> Encoded:
-        """n texts in their order; of `outputs`, "tokens" and "dense". `progress` hears how many texts are done.
+        """n texts in their order; of `outputs`, "tokens", "dense" and, with `fold`, "fde".
 
-        `length` is that of `tokenize`.
+        `progress` hears how many texts are done. `length` is that of `tokenize`.
         """
-        tokens: list[Any] = [None] * len(texts)
-        dense = np.empty((len(texts), self.dense_dim), np.float32)
+        on_device = self.is_packed and lands(self.device)
         truncated, token_counts = np.zeros((2, len(texts)), np.int64)
         by_size = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
-        for window in batched(by_size, WINDOW_TEXTS):
-            tokenized = dict(zip(window, self.tokenize([texts[i] for i in window], role, length), strict=True))
-            for batch in token_batches(tokenized, batch_tokens or self.batch_tokens):
-                piece = self.forward([tokenized[i] for i in batch])
-                dense[batch] = piece.dense
-                truncated[batch] = [tokenized[i].truncated for i in batch]
-                token_counts[batch] = [len(tokenized[i]) for i in batch]
-                for i, part in zip(batch, piece.split(), strict=True):
-                    tokens[i] = part
-                progress(len(batch))
-        return Encoded(
-            tokens=MultiVectors.from_list(tokens, dim=self.token_dim) if "tokens" in outputs else None,
-            dense=dense if "dense" in outputs else None,
-            truncated=truncated,
-            token_counts=token_counts,
-        )
+        with Landing(len(texts), outputs, self.token_dim, self.dense_dim, fold) as landing:
+            for window in batched(by_size, WINDOW_TEXTS):
+                tokenized = dict(zip(window, self.tokenize([texts[i] for i in window], role, length), strict=True))
+                if on_device:
+                    tokenized = {i: landing.ticket(text, i) for i, text in tokenized.items()}
+                for batch in token_batches(tokenized, batch_tokens or self.batch_tokens):
+                    piece = self.forward([tokenized[i] for i in batch])
+                    if not on_device:
+                        landing.keep(batch, piece)
+                    truncated[batch] = [tokenized[i].truncated for i in batch]
+                    token_counts[batch] = [len(tokenized[i]) for i in batch]
+                    progress(len(batch))
+            encoded = landing.landed()
+        return replace(encoded, truncated=truncated, token_counts=token_counts)
 
 
 def token_batches(texts: Mapping[int, TokenizedText], budget: int) -> Iterator[list[int]]:

@@ -19,7 +19,8 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, normalize
 
-from vectorplug.models.attention import NAME, Pack
+from vectorplug.models.attention import NAME, Pack, Ragged, ragged_attention
+from vectorplug.models.landing import LandingText
 from vectorplug.models.loading import Checkpoint
 from vectorplug.models.piece import Piece
 from vectorplug.models.tokenizing import Role, TokenizedText, prompt_of, tokenize
@@ -27,6 +28,8 @@ from vectorplug.models.tokenizing import Role, TokenizedText, prompt_of, tokeniz
 __all__ = ["PackedEncoder"]
 
 LEAST_COSINE = 0.9999
+# Of two ways to the same attention in 16 bits, each of which rounds in its own places.
+LEAST_HALF_COSINE = 0.999
 
 
 class PackedEncoder:
@@ -45,6 +48,7 @@ class PackedEncoder:
         self._backbone.to(dtype)
         self._first_position = _first_position(self._backbone)
         self._accepted = set(inspect.signature(self._backbone.forward).parameters)
+        self._ragged: Ragged | None = None
         # Models keep no state between calls but torch shares its thread pool: two forwards at once only slow both.
         self._lock = threading.Lock()
 
@@ -76,12 +80,20 @@ class PackedEncoder:
             backbone.set_attn_implementation(before)
             return None
         encoder._backbone.to(dtype)
+        ragged = ragged_attention(backbone.device, dtype)
+        if ragged is not None and all(encoder._agrees_ragged(texts, ragged) for texts in samples.values()):
+            encoder._ragged = ragged
         return encoder
+
+    @property
+    def is_ragged(self) -> bool:
+        """Whether attention is one call for all sequences of a batch, as on a GPU."""
+        return self._ragged is not None
 
     def forward(self, texts: Sequence[TokenizedText]) -> Piece:
         """One forward pass over texts of one role, packed."""
         lengths = np.array([len(text) for text in texts])
-        pack = Pack(lengths.tolist(), [text.attended for text in texts])
+        pack = Pack(lengths.tolist(), [text.attended for text in texts], self._ragged)
         with self._lock, torch.inference_mode():
             hidden = self._hidden(texts, lengths, pack)[None].float()
             features = self._features(texts, hidden, pack)
@@ -92,6 +104,8 @@ class PackedEncoder:
                     features = module(features)
                 dense = features["sentence_embedding"][:, : self._dense_dim]
                 tokens, lengths = self._tokens(hidden[0], lengths)
+            if isinstance(texts[0], LandingText):
+                return texts[0].landing.put(texts, tokens, lengths, dense)
             return Piece(tokens.cpu().numpy(), lengths, dense.cpu().numpy())
 
     def _tokens(self, hidden: Tensor, lengths: npt.NDArray[np.int64]) -> tuple[Tensor, npt.NDArray[np.int64]]:
@@ -161,6 +175,18 @@ class PackedEncoder:
             hidden = self._hidden(texts, lengths, pack)
         layers = self._backbone.config.get_text_config().num_hidden_layers
         return pack.calls == layers and bool(cosine_similarity(hidden, expected, dim=-1).min() >= LEAST_COSINE)
+
+    def _agrees_ragged(self, texts: Sequence[TokenizedText], ragged: Ragged) -> bool:
+        """Whether attention in one call gives what it gives sequence by sequence, in the dtype that it will run in."""
+        lengths = np.array([len(text) for text in texts])
+        attended = [text.attended for text in texts]
+        try:
+            with torch.inference_mode():
+                one_by_one = self._hidden(texts, lengths, Pack(lengths.tolist(), attended)).float()
+                at_once = self._hidden(texts, lengths, Pack(lengths.tolist(), attended, ragged)).float()
+        except (TypeError, ValueError, RuntimeError):
+            return False  # another torch's arguments, or heads that its kernels do not take
+        return bool(cosine_similarity(at_once, one_by_one, dim=-1).min() >= LEAST_HALF_COSINE)
 
 
 _roles: tuple[Role, ...] = ("query", "document")

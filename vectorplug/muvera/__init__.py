@@ -1,6 +1,6 @@
 """Token vectors to one vector: MUVERA as fastembed, Google and Weaviate compute it."""
 
-from vectorplug.muvera.codes import FdeCodes
-from vectorplug.muvera.encoding import Compressor, Muvera
+from vectorplug.codes import FdeCodes
+from vectorplug.muvera.encoding import Muvera
 
-__all__ = ["Compressor", "FdeCodes", "Muvera"]
+__all__ = ["FdeCodes", "Muvera"]

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -18,6 +17,7 @@ from vectorplug.multivectors import MultiVectors
 from vectorplug.muvera.dialects import Matrices
 from vectorplug.muvera.kernels import Packed, encode_all
 from vectorplug.muvera.simd import LANES
+from vectorplug.threads import thread_limit
 
 __all__ = ["encode", "pack"]
 
@@ -34,7 +34,7 @@ def encode(
 
     With `unit_norm` each vector has norm 1, or is zero.
 
-    Uses up to NUMBA_NUM_THREADS threads, and may be called from several. InputError where float16 is too narrow.
+    Uses as many threads as threads.py allows, and may be called from several. InputError where float16 is too narrow.
     """
     fdes = np.empty((len(tokens), matrices.size), dtype)
     packed = pack(matrices)
@@ -60,7 +60,7 @@ def encode(
             ) from error
 
     tasks = _tasks(tokens.offsets, matrices.size)
-    threads = min(int(numba.config.NUMBA_NUM_THREADS), len(tasks))  # type: ignore[attr-defined]
+    threads = min(thread_limit(), len(tasks))
     if threads <= 1:
         for task in tasks:
             work(task)

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol, Self, cast, overload, runtime_checkable
+from typing import Any, Final, Literal, Self, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from vectorplug.integers import checked_integer
 from vectorplug.multivectors import MultiVectors
 from vectorplug.muvera.dialects import DIALECTS, Dialect, Matrices, matrices
 
-__all__ = ["Compressor", "Muvera"]
+__all__ = ["Muvera"]
 
 MAX_KSIM = 10
 MAX_SEED = 2**31 - 1
@@ -29,29 +29,6 @@ FINGERPRINT = re.compile(
     r"(?P<unit_norm>:unit)?",
     re.ASCII,
 )
-
-
-@runtime_checkable
-class Compressor(Protocol):
-    """Whatever makes one vector of a text's tokens, so that <query vector, document vector> follows their MaxSim."""
-
-    @property
-    def dim(self) -> int:
-        """Numbers a token."""
-
-    @property
-    def size(self) -> int:
-        """Numbers of the vector."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Short and stable; equal exactly where the vectors are."""
-
-    def encode_documents(self, tokens: MultiVectors) -> npt.NDArray[np.float32]:
-        """float32 [n, size]."""
-
-    def encode_queries(self, tokens: MultiVectors) -> npt.NDArray[np.float32]:
-        """float32 [n, size]."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,12 +6,13 @@ holds: the slot while below 2^SLOT_BITS, with the Hamming distance above those b
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from vectorplug.compiling import digest_of, kept
 from vectorplug.muvera.simd import LANES, ROWS, SUM_WIDTH, product_tile, sign_tile, sum_tile
 
 __all__ = ["Packed", "encode_all"]
@@ -22,13 +23,15 @@ NEAR = np.uint16(1 << SLOT_BITS)
 # Farther than any distance, and small enough that ten more steps do not overflow.
 NEVER = np.uint16(31 << SLOT_BITS)
 
+DIGEST = digest_of("vectorplug.muvera.kernels", "vectorplug.muvera.simd")
+
 Array = npt.NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Function) -> Function:
-    """numba.njit without the GIL, kept on disk; a product and a sum may fuse, sums keep their order."""
-    return cast(Function, numba.njit(nogil=True, cache=True, fastmath={"contract"})(function))
+    """Without the GIL, kept on disk; a product and a sum may fuse, sums keep their order."""
+    return kept(function, digest=DIGEST, fastmath={"contract"})
 
 
 class Packed(NamedTuple):
@@ -130,7 +133,7 @@ def _sign_bits(tokens: Array, packed: Packed, bounds: Array, signs: Array, doubt
             )
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
+@partial(kept, digest=DIGEST, fastmath={"contract", "reassoc"})
 def _norm(vector: Array) -> float:
     # In whatever order is fastest: one that the compiler chooses, once, for vectors of any length.
     total = 0.0

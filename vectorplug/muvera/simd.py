@@ -2,8 +2,7 @@
 
 Compiled from plain loops the running sums would go through memory at every step; here they stay in registers. LLVM
 lowers `<16 x float>` to whatever the CPU has, so one text serves AVX-512, AVX2 and NEON. All arguments are int64, most
-of them addresses: the callers in kernels.py answer for bounds. (numba's disk cache watches kernels.py only: touch it
-after a change here.)
+of them addresses: the callers in kernels.py answer for bounds.
 """
 
 from collections.abc import Callable

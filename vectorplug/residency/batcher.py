@@ -9,12 +9,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+from vectorplug.compressor import Compressor
 from vectorplug.encoded import Encoded, Output
 from vectorplug.errors import ConfigurationError
 from vectorplug.models.piece import Piece
 from vectorplug.models.tokenizing import Role, TokenizedText
 from vectorplug.multivectors import MultiVectors
-from vectorplug.muvera import Compressor
 from vectorplug.residency.isolation import isolate
 from vectorplug.residency.request import Request, Vectors
 from vectorplug.residency.trace import Span, Trace

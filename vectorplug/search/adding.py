@@ -11,6 +11,7 @@ from vectorplug.errors import InputError, PartialFailureError
 from vectorplug.search.hits import AddReport, Id, Row, Rows
 from vectorplug.search.inflight import InFlight
 from vectorplug.search.ingest import Window, chunks_by_bytes
+from vectorplug.search.sample import TextSample
 
 __all__ = ["Adding", "not_finite"]
 
@@ -51,8 +52,10 @@ class Adding:
     ) -> None:
         self._writing.__exit__(kind, error, trace)
 
-    def window(self, window: Window, encode: Callable[[Sequence[str]], Encoded]) -> None:
-        """Encode and write those documents of a window that are new or changed."""
+    def window(
+        self, window: Window, encode: Callable[[Sequence[str]], Encoded], sample: TextSample | None = None
+    ) -> None:
+        """Encode and write those documents of a window that are new or changed; `sample` sees their texts."""
         self.report.failed.extend(window.failed)
         distinct = window.unique()
         there = {**self._contents([row.key for row in distinct.rows]), **self._on_the_way}
@@ -68,6 +71,8 @@ class Adding:
                 self.report.failed.append((todo.rows[error.index].id, str(error)))
                 todo = todo.without([error.index])
                 continue
+            if sample is not None:
+                sample.see(todo.texts)
             if encoded.truncated is not None:
                 self.report.truncated += int((encoded.truncated > 0).sum())
             # One document may be in two windows: the first is in before the second begins.

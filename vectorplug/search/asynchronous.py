@@ -7,12 +7,16 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from vectorplug.compressor import Compressor
 from vectorplug.encoded import Encoded, Output
+from vectorplug.lemur import Drift
 from vectorplug.search.backfill import BackfillReport
 from vectorplug.search.fingerprint import CollectionInfo
+from vectorplug.search.fitting import FitReport
 from vectorplug.search.hits import AddReport, Hits, Id
 from vectorplug.search.ingest import TEXT
 from vectorplug.search.modes import Mode
+from vectorplug.search.refitting import RefitReport
 from vectorplug.search.store import Store
 
 __all__ = ["AsyncStore"]
@@ -82,6 +86,14 @@ class AsyncStore(Generic[Filter]):
         """As `Store.add_encoded`."""
         return await self._run(partial(self._store.add_encoded, encoded, ids=ids, payloads=payloads))
 
+    async def fit(self, texts: Iterable[str], *, show_progress_bar: bool | None = None) -> FitReport | None:
+        """As `Store.fit`; the texts are read in a thread."""
+        return await self._run(partial(self._store.fit, texts, show_progress_bar=show_progress_bar))
+
+    async def drift(self, texts: Sequence[str]) -> Drift | None:
+        """As `Store.drift`."""
+        return await self._run(partial(self._store.drift, texts))
+
     async def backfill(
         self,
         field: str = TEXT,
@@ -94,6 +106,12 @@ class AsyncStore(Generic[Filter]):
         shown = show_progress_bar
         call = partial(self._store.backfill, field, outputs=outputs, dry_run=dry_run, show_progress_bar=shown)
         return await self._run(call)
+
+    async def refit(
+        self, fde: Compressor | None = None, *, field: str = TEXT, show_progress_bar: bool | None = None
+    ) -> RefitReport:
+        """As `Store.refit`."""
+        return await self._run(partial(self._store.refit, fde, field=field, show_progress_bar=show_progress_bar))
 
     async def search(
         self,

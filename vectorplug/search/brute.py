@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vectorplug.codes import FdeCodes
 from vectorplug.encoded import Encoded, Output
 from vectorplug.errors import ConfigurationError
 from vectorplug.maxsim import maxsim
-from vectorplug.muvera.codes import FdeCodes
 from vectorplug.search.config import IndexConfig
 from vectorplug.search.database import Database
 from vectorplug.search.fingerprint import CollectionInfo, StoredDtypes
@@ -56,15 +56,22 @@ class MemoryCollection(Database[PayloadFilter]):
         self._rows: list[Row | None] = []
         self._positions: dict[str, int] = {}
         self._parts: list[Encoded] = []
+        self._fits: dict[str, bytes] = {}
 
     def close(self) -> None:
-        self._rows, self._positions, self._parts = [], {}, []
+        self._rows, self._positions, self._parts, self._fits = [], {}, [], {}
 
     def open(self) -> CollectionInfo | None:
         return None
 
     def create(self, info: CollectionInfo) -> None:
         self._dtypes = info.dtypes
+
+    def keep_fit(self, fingerprint: str, data: bytes) -> None:
+        self._fits[fingerprint] = data
+
+    def read_fit(self, fingerprint: str) -> bytes | None:
+        return self._fits.get(fingerprint)
 
     def contents(self, keys: Sequence[str]) -> Mapping[str, str]:
         there = ((key, self._rows[self._positions[key]]) for key in keys if key in self._positions)

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PositiveInt, PrivateAttr, Tag, ValidationError
 
+from vectorplug.compressor import Compressor
 from vectorplug.errors import ConfigurationError
+from vectorplug.lemur import Lemur
 from vectorplug.models.recipe import Recipe
-from vectorplug.muvera import Compressor, Muvera
+from vectorplug.muvera import Muvera
 from vectorplug.muvera.dialects import Dialect
 from vectorplug.search.fingerprint import FdeDtype, TokenDtype
 from vectorplug.search.modes import Mode
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from vectorplug.residency.cache import ModelCache
     from vectorplug.vectorizer import Vectorizer
 
-__all__ = ["IndexConfig", "MuveraConfig", "StoreConfig", "TokensConfig"]
+__all__ = ["FdeConfig", "IndexConfig", "LemurConfig", "MuveraConfig", "StoreConfig", "TokensConfig"]
 
 _table = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -52,6 +54,32 @@ class MuveraConfig(BaseModel):
         return Muvera(dim=dim, dproj=dproj, **options)
 
 
+class LemurConfig(BaseModel):
+    """The parameters of a `Lemur`, which is fitted to the texts that come first; its `dim` is the model's."""
+
+    model_config = _table
+
+    kind: Literal["lemur"] = "lemur"
+    size: PositiveInt = Lemur.size
+    features: PositiveInt | None = None
+    samples: PositiveInt = Lemur.samples
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Lemur.seed
+
+    def compressor(self, dim: int) -> Lemur:
+        """The Lemur for tokens of `dim` numbers, not fitted; ConfigurationError where there is none."""
+        return Lemur(dim=dim, **self.model_dump(exclude={"kind"}))
+
+
+def _kind(said: Any) -> str:
+    """Of a table, or of what was made of one; MUVERA where it does not say."""
+    return str(said.get("kind", "muvera") if isinstance(said, Mapping) else getattr(said, "kind", "muvera"))
+
+
+FdeConfig = Annotated[
+    Annotated[MuveraConfig, Tag("muvera")] | Annotated[LemurConfig, Tag("lemur")], Discriminator(_kind)
+]
+
+
 class TokensConfig(Recipe):
     """What is cut of the tokens, and how the store keeps their numbers."""
 
@@ -77,7 +105,7 @@ class IndexConfig(BaseModel):
     model: str | None = None
     mode: Mode = "fde+rerank"
     candidates: PositiveInt | None = None
-    fde: MuveraConfig = MuveraConfig()  # of another family, once there is one: told apart by `kind`
+    fde: FdeConfig = MuveraConfig()
     tokens: TokensConfig = TokensConfig()
     store: StoreConfig = StoreConfig()
 
@@ -111,6 +139,15 @@ class IndexConfig(BaseModel):
         config._source = source
         return config
 
+    def of_family(self, kind: str | None) -> Self:
+        """The same with the FDE of that family, "muvera" or "lemur", at its defaults; as it is for None or its own.
+
+        ConfigurationError for another name.
+        """
+        if kind in (None, self.fde.kind):
+            return self
+        return type(self).of({**self.model_dump(exclude_none=True), "fde": {"kind": kind}}, self._source)
+
     def to_toml(self) -> str:
         """The file that says so."""
         lines: list[str] = []
@@ -126,7 +163,7 @@ class IndexConfig(BaseModel):
         Path(path).write_text(self.to_toml(), "utf-8")
 
     def compressor(self, dim: int) -> Compressor:
-        """What folds tokens of `dim` numbers."""
+        """What folds tokens of `dim` numbers; one of a family that is fitted is not fitted yet."""
         return self.fde.compressor(dim)
 
     def vectorizer(
@@ -152,21 +189,27 @@ class IndexConfig(BaseModel):
             raise ConfigurationError(f"{self._source}, with model {name}: {error}") from error
 
 
-TABLES: dict[str, type[BaseModel]] = {"fde": MuveraConfig, "tokens": TokensConfig, "store": StoreConfig}
+KINDS: dict[str, type[BaseModel]] = {"muvera": MuveraConfig, "lemur": LemurConfig}
+TABLES: dict[str, type[BaseModel]] = {"tokens": TokensConfig, "store": StoreConfig}
 
 
 def _told(error: ValidationError) -> str:
     """The first thing that is wrong: key, what came, what was expected."""
     first = error.errors()[0]
-    # Behind table and key stands which member of a union was tried.
-    place = first["loc"][:2] if first["loc"][0] in TABLES else first["loc"][:1]
-    key = ".".join(map(str, place))
+    table, *within = map(str, first["loc"])
+    if first["type"] == "union_tag_invalid":
+        return f"{table}.kind is {first['ctx']['tag']!r}, expected {' or '.join(map(repr, KINDS))}."
+    if table == "fde" and within:
+        # Behind the table stands its kind, behind the key which member of a union was tried.
+        known, within, behind = KINDS[within[0]], within[1:], 3
+    else:
+        known, behind = TABLES.get(table, IndexConfig), 2 if table in TABLES else 1
+    key = ".".join((table, *within)[: 2 if table in (*TABLES, "fde") else 1])
     if first["type"] == "extra_forbidden":
-        known = TABLES[str(place[0])] if len(place) == 2 else IndexConfig
         return f"{key} is no key; expected one of {', '.join(known.model_fields)}."
     if first["type"] == "model_type":
         return f"{key} is {first['input']!r}, expected a table."
-    tried = (each["msg"] for each in error.errors() if each["loc"][: len(place)] == place)
+    tried = (each["msg"] for each in error.errors() if each["loc"][:behind] == first["loc"][:behind])
     expected = " or ".join(dict.fromkeys(said.removeprefix("Input should be ") for said in tried))
     return f"{key} is {first['input']!r}, expected {expected}."
 

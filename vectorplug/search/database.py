@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from vectorplug.encoded import Encoded, Output
 from vectorplug.errors import StoreError
@@ -11,19 +12,26 @@ from vectorplug.search.fingerprint import CollectionInfo
 from vectorplug.search.hits import Hit, Id, Question, Rows, own_key_of
 from vectorplug.search.modes import Plan
 
-__all__ = ["Database"]
+__all__ = ["NO_NAMES", "Database"]
 
 Filter = TypeVar("Filter")
+
+NO_NAMES: Final[Mapping[Output, str]] = MappingProxyType({})
+"""Every kind of vector lies under its own name."""
 
 
 class Database(ABC, Generic[Filter]):
     """One collection, there or yet to be made. Keys are the ids that the database itself has.
 
-    Every method may raise StoreUnavailableError or StoreError; the four at the end need not be there.
+    Every method may raise StoreUnavailableError or StoreError; those after `own_key` need not be there.
     """
 
     writes_at_once: ClassVar[int] = 1
     """Upserts that may run at the same time, each in a thread of its own."""
+    can_refit: ClassVar[bool] = False
+    """Whether it has `extend`, `fill` and `drop_vectors` for vectors of any name."""
+    has_one_user: ClassVar[bool] = False
+    """Whether nobody else can have the collection open."""
     always_words: ClassVar[bool] = False
     """Whether any collection is found by words, not only one that was made for it."""
 
@@ -34,6 +42,14 @@ class Database(ABC, Generic[Filter]):
     @abstractmethod
     def create(self, info: CollectionInfo) -> None:
         """Make the collection, and write `info` where `open` finds it."""
+
+    @abstractmethod
+    def keep_fit(self, fingerprint: str, data: bytes) -> None:
+        """Keep some megabytes for the collection, also before `create` makes it; of the same name, the last stay."""
+
+    @abstractmethod
+    def read_fit(self, fingerprint: str) -> bytes | None:
+        """What was kept; None where it is not there, or not whole."""
 
     @abstractmethod
     def contents(self, keys: Sequence[str]) -> Mapping[str, str]:
@@ -88,28 +104,43 @@ class Database(ABC, Generic[Filter]):
         return own_key_of(document_id)
 
     def extend(self, info: CollectionInfo) -> None:  # noqa: ARG002
-        """Add the vectors of `info.dims` (and the words) that the collection lacks, then write `info` as `create` does.
+        """Add the vectors of `info` (and the words) that the collection lacks, then write `info` as `create` does.
 
         Called again after it was interrupted, it goes on.
         """
         raise self._no_backfill()
 
-    def unfilled(self, field: str, outputs: Sequence[Output]) -> Iterator[Sequence[Unfilled]]:  # noqa: ARG002
-        """Pages of those documents that lack one of the vectors `outputs`, or whose text changed since; none twice.
+    def unfilled(self, field: str, names: Sequence[str]) -> Iterator[Sequence[Unfilled]]:  # noqa: ARG002
+        """Pages of those documents that lack a vector of those `names`, or whose text changed since; none twice.
 
         Called before `extend`, too, when the collection may know no such vectors.
         """
         raise self._no_backfill()
 
-    def unfilled_count(self, field: str, outputs: Sequence[Output]) -> int:
+    def unfilled_count(self, field: str, names: Sequence[str]) -> int:
         """How many documents `unfilled` gives."""
-        return sum(map(len, self.unfilled(field, outputs)))
+        return sum(map(len, self.unfilled(field, names)))
 
-    def fill(self, field: str, documents: Sequence[Unfilled], encoded: Encoded) -> None:  # noqa: ARG002
+    def fill(
+        self,
+        field: str,  # noqa: ARG002
+        documents: Sequence[Unfilled],  # noqa: ARG002
+        encoded: Encoded,  # noqa: ARG002
+        names: Mapping[Output, str] = NO_NAMES,  # noqa: ARG002
+    ) -> None:
         """Write the vectors (and words) of those documents whose text in `field` is still that of `documents`.
 
-        Their payload and their other vectors stay. Those that are gone or were changed meanwhile are left alone.
+        They go under `names`, else under their own. Their payload and their other vectors stay. Those that are gone or
+        were changed meanwhile are left alone.
         """
+        raise self._no_backfill()
+
+    def drop_vectors(self, name: str, info: CollectionInfo) -> None:  # noqa: ARG002
+        """Remove the vectors of that name, if they are there, and write `info` as `create` does."""
+        raise self._no_backfill()
+
+    def drop_fit(self, fingerprint: str) -> None:  # noqa: ARG002
+        """Remove a fit that was kept, if it is there."""
         raise self._no_backfill()
 
     def _no_backfill(self) -> StoreError:

@@ -1,5 +1,6 @@
 """What a collection was made with, written beside its vectors and compared when it is opened again."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
@@ -10,7 +11,7 @@ from vectorplug.errors import ConfigurationError, FingerprintError, StoreError
 from vectorplug.models.recipe import Recipe
 from vectorplug.search.modes import Mode, plan_of
 
-__all__ = ["CollectionInfo", "FdeDtype", "NotOursError", "StoredDtypes", "TokenDtype"]
+__all__ = ["CollectionInfo", "FdeDtype", "FdeVectors", "NotOursError", "StoredDtypes", "TokenDtype"]
 
 TokenDtype = Literal["float32", "float16", "int8"]
 FdeDtype = Literal["float32", "float16", "int8", "bit"]
@@ -35,6 +36,16 @@ class StoredDtypes(BaseModel):
     fde: FdeDtype = "float32"
 
 
+class FdeVectors(BaseModel):
+    """FDEs of `size` numbers that lie under the name `vector`; `fde` is the fingerprint of what made them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fde: str | None
+    size: PositiveInt
+    vector: str
+
+
 class CollectionInfo(BaseModel):
     """The model, FDE, stored vectors and default mode of one collection; JSON in the collection's own metadata.
 
@@ -44,6 +55,8 @@ class CollectionInfo(BaseModel):
     indexed for BM25. `candidates` is how many a search ranks unless it says otherwise; None: 10 a hit, at least 100.
     `dtypes` are the numbers in which the vectors are kept. `adopted` is a collection that was there before, whose
     documents keep the database's own ids.
+    `fde_vector` is the name under which the FDEs lie since a refit. `refit` are those that a refit is making: they are
+    not searched yet. `former` are those from before it, until they are dropped.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +72,22 @@ class CollectionInfo(BaseModel):
     dtypes: StoredDtypes = StoredDtypes()
     words: bool = False
     adopted: bool = False
+    fde_vector: str | None = None
+    refit: FdeVectors | None = None
+    former: FdeVectors | None = None
+
+    @property
+    def vector_names(self) -> Mapping[Output, str]:
+        """The names of those kinds of vectors that lie under another than their own."""
+        return {} if self.fde_vector is None else {"fde": self.fde_vector}
+
+    @property
+    def refitted(self) -> Self:
+        """The same once the FDEs that a refit made are those that are searched."""
+        assert self.refit is not None
+        before = FdeVectors(fde=self.fde, size=self.dims["fde"], vector=self.fde_vector or "fde")
+        changed = {"fde": self.refit.fde, "fde_vector": self.refit.vector, "refit": None, "former": before}
+        return self.model_copy(update={**changed, "dims": {**self.dims, "fde": self.refit.size}})
 
     @property
     def fingerprint(self) -> str:

@@ -74,12 +74,16 @@ class Question:
 
 @dataclass(slots=True)
 class AddReport:
-    """How an `add` went: documents written, documents that were there already, and (id, reason) of the refused."""
+    """How an `add` went: documents written, documents that were there already, and (id, reason) of the refused.
+
+    `sample` holds some of the texts that were written, where the FDE was fitted: `Store.drift` says how well it fits.
+    """
 
     added: int = 0
     skipped: int = 0
     failed: list[tuple[Id, str]] = field(default_factory=list)
     truncated: int = 0
+    sample: list[str] = field(default_factory=list, compare=False, repr=False)
 
     def raise_failed(self) -> None:
         """PartialFailureError where documents were refused, for callers who cannot go on without them."""

@@ -2,29 +2,38 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from tqdm.auto import tqdm
 
+from vectorplug.compressor import Compressor, is_fitted
 from vectorplug.encoded import OUTPUTS, Encoded, Output
 from vectorplug.errors import ConfigurationError, InputError, StoreError
+from vectorplug.lemur import Drift, Lemur
 from vectorplug.models.recipe import Recipe
 from vectorplug.search.adding import Adding, not_finite
-from vectorplug.search.backfill import BackfillReport, Unfilled, estimate, fill_all
+from vectorplug.search.backfill import BackfillReport
 from vectorplug.search.config import IndexConfig
 from vectorplug.search.database import Database
 from vectorplug.search.explaining import explained
 from vectorplug.search.fingerprint import CollectionInfo, NotOursError, StoredDtypes
+from vectorplug.search.fits import keep_fit, stored_vectorizer, with_fde, with_stored_fit
+from vectorplug.search.fitting import FitReport, drift_on_texts, fit_reported
 from vectorplug.search.hits import AddReport, Hits, Id, Question, Row, StageReport, key_of, row_of
 from vectorplug.search.ingest import TEXT, windows
+from vectorplug.search.lacking import Lacking
 from vectorplug.search.modes import Mode, Plan, default_candidates, plan_of
+from vectorplug.search.refitting import RefitReport, Refitting
+from vectorplug.search.sample import TextSample
 from vectorplug.search.text_vectorizer import TextVectorizer
 
 __all__ = ["Store"]
 
 Filter = TypeVar("Filter")
+
+# Of the documents that an `add` writes, to measure the drift on.
+DRIFT_TEXTS = 256
 
 
 class Store(Generic[Filter]):
@@ -72,9 +81,10 @@ class Store(Generic[Filter]):
                 if config is not None:
                     self._info.check_dtypes(self._dtypes, collection)
                     if vectorizer is None and self._info.model is not None:
-                        self._vectorizer = vectorizer = config.vectorizer()
+                        vectorizer = config.vectorizer()
                 if vectorizer is not None:
-                    self._check_vectorizer(vectorizer)
+                    self._vectorizer = with_stored_fit(vectorizer, self._info, database, collection)
+                    self._check_vectorizer(self._vectorizer)
         except BaseException:
             self.close()
             raise
@@ -110,16 +120,18 @@ class Store(Generic[Filter]):
         dims = self.vectorizer.dims
         dims = {name: dims[name] for name in self._wanted(dims)}
         total = len(texts) if isinstance(texts, Sequence) else None
+        sample = TextSample(DRIFT_TEXTS, seed=0) if "fde" in dims and is_fitted(self.vectorizer.fde) else None
         # tqdm's None means: quiet unless this is a terminal.
         bar = tqdm(total=total, disable=None if show_progress_bar is None else not show_progress_bar)
         with bar, self._adding(tuple(dims)) as adding:
             bar.set_description("Adding documents")
             for window in windows(texts, ids, payloads, self._key):
                 self._ensure_created(dims)
-                adding.window(window, lambda texts: self._documents(texts, tuple(dims)))
+                adding.window(window, lambda texts: self._documents(texts, tuple(dims)), sample)
                 bar.update(len(window))
         if self._info is not None:
             self._database.finish()
+        adding.report.sample = [] if sample is None else sample.texts
         return adding.report
 
     def add_encoded(
@@ -158,6 +170,29 @@ class Store(Generic[Filter]):
         self._database.finish()
         return adding.report
 
+    def fit(self, texts: Iterable[str], *, show_progress_bar: bool | None = None) -> FitReport | None:
+        """Fit the vectorizer's FDE, where it has to be fitted, to a sample of `texts`, which are read once.
+
+        None where there is nothing to fit: the FDE is of another kind, or the collection was made with a fit, which
+        stays. The fit is kept beside the collection once that is made.
+        """
+        self._check_not_closed()
+        fde = self.vectorizer.fde
+        if not isinstance(fde, Lemur) or is_fitted(fde):
+            return None
+        fitted, report = fit_reported(fde, self.vectorizer, texts, show_progress_bar=show_progress_bar)
+        self._vectorizer = with_fde(self.vectorizer, fitted)
+        return report
+
+    def drift(self, texts: Sequence[str]) -> Drift | None:
+        """How well the fit of the FDE serves such documents, some hundreds of them; None where it has no fit.
+
+        From a ratio of 1.5 on (`REFIT_FROM`) it should be fitted again.
+        """
+        self._check_not_closed()
+        fde = self.vectorizer.fde
+        return drift_on_texts(fde, self.vectorizer, texts) if isinstance(fde, Lemur) else None
+
     def backfill(
         self,
         field: str = TEXT,
@@ -185,32 +220,37 @@ class Store(Generic[Filter]):
         if missing := [name for name in asked if name not in dims]:
             raise ConfigurationError(f"outputs ask for {', '.join(missing)}, the vectorizer gives {', '.join(dims)}.")
         info = self._extended({name: dims[name] for name in asked})
-
-        def pages() -> Iterable[Sequence[Unfilled]]:
-            return self._database.unfilled(field, asked)
-
-        first = next(iter(pages()), [])
-        if first and all(each.text is None for each in first):
-            raise InputError(
-                f"none of the first {len(first)} documents has a text in its field {field!r}: name the payload field "
-                "that holds the text, backfill(field=...). Nothing was changed."
-            )
-        count = self._database.unfilled_count(field, asked)
+        lacking = Lacking(self._database, field, asked, info.vector_names)
+        lacking.check_texts()
         if dry_run:
-            return estimate(count, pages, lambda texts: self._documents(texts, asked))
+            return lacking.estimated(self.vectorizer)
+        self._keep_fit(info)
         if info != self._info:
             self._database.extend(info)
             self._info, self._not_ours = info, None
-        report = fill_all(
-            count,
-            pages,
-            lambda texts: self._documents(texts, asked),
-            partial(self._database.fill, field),
-            at_once=self._database.writes_at_once,
-            show_progress_bar=show_progress_bar,
-        )
+        report = lacking.filled(self.vectorizer, show_progress_bar)
         self._database.finish()
         return report
+
+    def refit(
+        self, fde: Compressor | None = None, *, field: str = TEXT, show_progress_bar: bool | None = None
+    ) -> RefitReport:
+        """Give all documents FDEs of another fit, or of another kind (`fde`), while searches go on with the old ones.
+
+        The texts of the payloads' `field` are encoded again; then the new vectors are the ones that are searched. The
+        same call goes on where one was interrupted. Stores that have a server's collection open meanwhile go on with
+        the old vectors, which stay until the next refit, and write those: once they are opened again, `backfill` gives
+        what they wrote the new ones. StoreError where the database cannot.
+        """
+        self._check_open()
+        if self._info is None:
+            raise StoreError(f"collection {self.collection!r} does not exist yet: there is nothing to fit again.")
+
+        def became(info: CollectionInfo, vectorizer: TextVectorizer) -> None:
+            self._info, self._vectorizer = info, vectorizer
+
+        work = Refitting(self._database, self.collection, self._info, self.vectorizer, became, field, show_progress_bar)
+        return work.run(fde)
 
     def search(
         self,
@@ -375,12 +415,18 @@ class Store(Generic[Filter]):
         if self._info is None:
             info = self._describe(dims, self._vectorizer)
             info.check_mode(self.mode, self.collection)
+            self._keep_fit(info)
             self._database.create(info)
             self._info = info
         elif dims != self._info.dims:
             raise InputError(
                 f"the vectors have {dict(dims)} numbers, collection {self.collection!r} {self._info.dims}."
             )
+
+    def _keep_fit(self, info: CollectionInfo) -> None:
+        """Before the collection says that it was made with it."""
+        if self._vectorizer is not None and info.fde is not None:
+            keep_fit(self._database, self._vectorizer.fde)
 
     def _stored(self) -> tuple[Output, ...]:
         assert self._info is not None
@@ -433,19 +479,13 @@ class Store(Generic[Filter]):
         )
 
     def _stored_vectorizer(self) -> TextVectorizer:
-        from vectorplug.muvera import Muvera
-        from vectorplug.vectorizer import Vectorizer
-
         if self._info is None and self._config is not None:
             return self._config.vectorizer()
-        if self._info is None or self._info.model is None:
+        if self._info is None:
             raise ConfigurationError(
-                f"collection {self.collection!r} {'is new' if self._info is None else 'holds vectors made elsewhere'}: "
-                "open it with vectorizer=..., or use add_encoded and search_encoded."
+                f"collection {self.collection!r} is new: open it with vectorizer=..., or use add_encoded."
             )
-        fde = Muvera.from_fingerprint(self._info.fde) if self._info.fde else None
-        recipe = self._info.recipe or Recipe()
-        vectorizer = Vectorizer(self._info.model, fde=fde, **recipe.model_dump())
+        vectorizer = stored_vectorizer(self._database, self._info, self.collection)
         self._check_vectorizer(vectorizer)
         return vectorizer
 

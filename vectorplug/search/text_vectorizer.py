@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from vectorplug.compressor import Compressor
 from vectorplug.encoded import Encoded, Output
-from vectorplug.muvera import Compressor
 
 __all__ = ["TextVectorizer"]
 
@@ -12,7 +12,8 @@ __all__ = ["TextVectorizer"]
 class TextVectorizer(Protocol):
     """What a store asks of a vectorizer; `vectorplug.Vectorizer` is one.
 
-    It may have a `recipe`, too: what it cuts in all calls (a `Recipe`), which a collection then remembers.
+    It may have a `recipe`, too: what it cuts in all calls (a `Recipe`), which a collection then remembers; and
+    `with_fde(compressor)`, the same with another FDE, so that a store can fit it.
     """
 
     @property

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from vectorplug import __version__
 from vectorplug.errors import VectorplugError
+from vectorplug.kernels import compile_all
 from vectorplug.maxsim import maxsim
 from vectorplug.multivectors import MultiVectors
 from vectorplug.server import health, root
@@ -82,12 +83,13 @@ def create_app(engine: Engine, limits: Limits, *, stored: Mapping[str, MultiVect
 
 
 async def warm(engine: Engine, readiness: Readiness, stored: Iterable[MultiVectors]) -> None:
-    """Load the default model and compile what it and the stored vectors need, before a request has to wait for it."""
+    """Load the default model and compile every kernel, before a request has to wait for either."""
     try:
         served = await engine.open(engine.names.wanted(None))
         one = MultiVectors(np.ones((1, served.facts.token_dim), np.float32), [0, 1])
 
         def compile_kernels() -> None:
+            compile_all()
             served.fde.encode_documents(one)
             for documents in (one, *stored):
                 if len(documents):

@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from vectorplug.codes import FdeCodes
+from vectorplug.compressor import Compressor
 from vectorplug.evaluation.rankings import Rankings
 from vectorplug.evaluation.tuning.storage import Storage
 from vectorplug.evaluation.workload import Workload
 from vectorplug.multivectors import MultiVectors
-from vectorplug.muvera import FdeCodes
-from vectorplug.search.config import MuveraConfig
+from vectorplug.search.config import FdeConfig, LemurConfig
 from vectorplug.search.fingerprint import FdeDtype
 from vectorplug.search.modes import Mode
 
@@ -29,7 +30,7 @@ class Finder:
     Its documents are cut at `document_length` tokens; None is all of them.
     """
 
-    fde: MuveraConfig | None
+    fde: FdeConfig | None
     size: int
     dtype: FdeDtype = "float32"
     document_length: int | None = None
@@ -41,20 +42,23 @@ class Finder:
 
     @property
     def label(self) -> str:
-        """Such as "R20 k5 dp16 unit, 10,240 x float16"."""
+        """Such as "R20 k5 dp16 unit, 10,240 x float16", or "lemur, 512 x int8"."""
         made = "dense" if self.fde is None else _label(self.fde)
         cut = "" if self.document_length is None else f", of {self.document_length} tokens"
         return f"{made}, {self.size:,} x {self.dtype}{cut}"
 
 
 class Family(Protocol):
-    """One way to make an FDE, with all its parameters. MUVERA's is `MuveraFamily`; others stand beside it."""
+    """One way to make an FDE, with all its parameters: `MuveraFamily` and `LemurFamily`."""
 
-    def shortlist(self, progress: Callable[[], None]) -> Sequence[MuveraConfig]:
+    def shortlist(self, progress: Callable[[], None]) -> Sequence[FdeConfig]:
         """The settings that are worth measuring on everything, small ones before large ones.
 
-        What comes back is read by its `compressor(dim)`. `progress` is called `steps` times.
+        `progress` is called `steps` times.
         """
+
+    def compressor(self, fde: Any) -> Compressor:
+        """What encodes, of one of the shortlist."""
 
     @property
     def steps(self) -> int:
@@ -84,22 +88,24 @@ class Found:
 
 
 def found_by(
-    fde: MuveraConfig,
+    fde: FdeConfig,
     workload: Workload,
     storage: Storage,
     dtypes: Sequence[FdeDtype],
     depth: int,
     *,
     document_length: int | None = None,
+    compressor: Compressor | None = None,
 ) -> Iterator[tuple[Found, npt.NDArray[np.float32]]]:
     """Of the FDE in each of `dtypes`, float32 always first: what it finds, and its scores float32 [queries, n].
 
-    The vectors are those of the setting's own compressor. Memory: a matrix of scores for each dtype, and CHUNK_BYTES.
+    The vectors are those of `compressor`, without one of the setting's own. Memory: a matrix of scores for each dtype,
+    and CHUNK_BYTES.
     """
     assert workload.documents.tokens is not None
     assert workload.queries.tokens is not None
     tokens = workload.documents.tokens
-    compressor = fde.compressor(tokens.dim)
+    compressor = compressor or fde.compressor(tokens.dim)
     queries = compressor.encode_queries(workload.queries.tokens)
     wanted: list[FdeDtype] = ["float32", *(dtype for dtype in dtypes if dtype != "float32")]
     scores = {dtype: np.empty((len(queries), len(tokens)), np.float32) for dtype in wanted}
@@ -154,7 +160,9 @@ def _found(finder: Finder, ranked: Rankings, whole: npt.NDArray[np.float32] | No
     return Found(finder, ranked.positions, scores, oversampling)
 
 
-def _label(fde: MuveraConfig) -> str:
+def _label(fde: FdeConfig) -> str:
+    if isinstance(fde, LemurConfig):
+        return "lemur"
     block = "identity" if fde.dproj == "identity" else f"dp{fde.dproj or 16}"
     said = [f"R{fde.repetitions} k{fde.ksim} {block}"]
     said += [name for name, on in (("fill", fde.fill), ("unit", fde.unit_norm)) if on]

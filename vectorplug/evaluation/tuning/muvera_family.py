@@ -85,6 +85,10 @@ class MuveraFamily:
                 chosen.append(each)
         return [each.fde for each in chosen]
 
+    def compressor(self, fde: MuveraConfig) -> Muvera:
+        """What encodes, of one of the shortlist."""
+        return fde.compressor(self._tokens.dim)
+
     def _tried(self, muvera: Muvera) -> Iterator[_Tried]:
         """All numbers of repetitions of it, with and without unit norm."""
         for repetitions, scores, norms in self._prefixes(muvera):

@@ -14,7 +14,7 @@ from vectorplug.evaluation.tuning.results import Choice, Predicted, Recommendati
 from vectorplug.evaluation.tuning.storage import GRAPH_BYTES, Storage
 from vectorplug.evaluation.tuning.timing import Speed, needs_graph
 from vectorplug.evaluation.workload import Workload
-from vectorplug.search.config import IndexConfig, MuveraConfig, StoreConfig, TokensConfig
+from vectorplug.search.config import IndexConfig, LemurConfig, MuveraConfig, StoreConfig, TokensConfig
 
 __all__ = ["Facts", "config_of", "recommend"]
 
@@ -216,6 +216,8 @@ def _notes(facts: Facts, pair: Pair) -> list[str]:
         said.append(f"interrupted while {facts.interrupted.lower()}: this is the best of what was measured until then.")
     if facts.storage.name != "the plain store" and pair.finder.dtype in ("int8", "bit"):
         said.append("the codes' own rounding in the database differs a little from the one that was measured.")
+    if isinstance(pair.finder.fde, LemurConfig):
+        said.append("lemur was fitted to these documents; `index` fits it to a sample of those that come.")
     if pair.kept.document_length is not None:
         said.append(
             f"documents cut at {pair.kept.document_length} tokens are predicted from vectors that have seen the rest."

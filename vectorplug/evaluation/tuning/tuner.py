@@ -3,7 +3,8 @@
 The whole product of what can be set has millions of members. The stages use what is independent of what:
 
 1. Which FDE is best at each size does not depend on how its numbers are kept nor on the tokens that rank again: a
-   coarse grid at float32 on part of the documents leaves some six settings (`MuveraFamily`).
+   coarse grid at float32 on part of the documents leaves some six settings (`MuveraFamily`); a Lemur is fitted once
+   (`LemurFamily`).
 2. Those are made with their own matrices for all documents, kept in each dtype, and compared with the dense vector.
 3. The tokens' variants rank whatever was found, whoever found it: each is scored once, for all finders.
 4. Every finder with every variant and every number of candidates is then a look-up.
@@ -21,12 +22,14 @@ import numpy as np
 import numpy.typing as npt
 from tqdm.auto import tqdm
 
+from vectorplug.compressor import Compressor
 from vectorplug.errors import InputError
 from vectorplug.evaluation.tuning.depths import WANTED
-from vectorplug.evaluation.tuning.finders import Found, dense_found, found_by
+from vectorplug.evaluation.tuning.finders import Family, Found, dense_found, found_by
 from vectorplug.evaluation.tuning.front import Budget
 from vectorplug.evaluation.tuning.growth import Growth, growth_of, parts_of
 from vectorplug.evaluation.tuning.kept_tokens import Scored, base_of, scored_tokens, settings_of
+from vectorplug.evaluation.tuning.lemur_family import LemurFamily
 from vectorplug.evaluation.tuning.muvera_family import MuveraFamily
 from vectorplug.evaluation.tuning.pairs import CANDIDATES, Pair, pairs_of
 from vectorplug.evaluation.tuning.recommending import Facts, recommend
@@ -34,7 +37,7 @@ from vectorplug.evaluation.tuning.results import Tuning
 from vectorplug.evaluation.tuning.storage import Storage, storage_of
 from vectorplug.evaluation.tuning.timing import Sizes, Speed, needs_graph, speed_of
 from vectorplug.evaluation.workload import Workload
-from vectorplug.search.config import MuveraConfig
+from vectorplug.search.config import FdeConfig
 from vectorplug.search.text_vectorizer import TextVectorizer
 
 __all__ = ["tune"]
@@ -42,6 +45,8 @@ __all__ = ["tune"]
 # Cut documents are tried at these, where many are longer.
 LENGTHS = (64, 128, 256)
 LONGER = 0.5
+
+Setting = tuple[FdeConfig, Compressor]
 
 
 @dataclass(slots=True)
@@ -87,7 +92,8 @@ def tune(
     stages = _Stages(workload, storage, total / documents, seed, hidden, measured)
     speed = stages.timing(vectorizer, total, sizes)
     try:
-        shortlist = stages.shortlist()
+        shortlist = [*stages.shortlist(MuveraFamily(workload, seed), "Trying FDEs")]
+        shortlist += stages.shortlist(LemurFamily(workload, vectorizer), "Fitting Lemur")
         stages.finders(shortlist)
         stages.tokens()
         stages.cut_documents(shortlist)
@@ -124,12 +130,11 @@ class _Stages:
         with self._stage("Timing searches", count, "size") as bar:
             return speed_of(self.workload, vectorizer, self.storage, graph=graph, sizes=sizes, progress=bar.update)
 
-    def shortlist(self) -> Sequence[MuveraConfig]:
-        family = MuveraFamily(self.workload, self.seed)
-        with self._stage("Trying FDEs", family.steps, "setting") as bar:
-            return family.shortlist(bar.update)
+    def shortlist(self, family: Family, said: str) -> Sequence[Setting]:
+        with self._stage(said, family.steps, "setting") as bar:
+            return [(fde, family.compressor(fde)) for fde in family.shortlist(bar.update)]
 
-    def finders(self, shortlist: Sequence[MuveraConfig]) -> None:
+    def finders(self, shortlist: Sequence[Setting]) -> None:
         depth = min(len(self.workload.documents), CANDIDATES[-1])
         parts = parts_of(self.workload.exact, len(self.workload.documents), self.seed)
 
@@ -141,9 +146,10 @@ class _Stages:
                 found, scores = dense_found(self.workload, depth)
                 self.measured.found.append((found, growth(scores)))
             bar.update()
-            for fde in shortlist:
+            for fde, compressor in shortlist:
                 grown: Growth | None = None
-                for found, scores in found_by(fde, self.workload, self.storage, self.storage.fde, depth):
+                made = found_by(fde, self.workload, self.storage, self.storage.fde, depth, compressor=compressor)
+                for found, scores in made:
                     grown = grown or growth(scores)
                     self.measured.found.append((found, grown))
                 bar.update()
@@ -152,13 +158,13 @@ class _Stages:
         with self._stage("Measuring tokens", len(self.workload.documents), "document") as bar:
             self.measured.scored += scored_tokens(self.workload, settings_of(self.storage, ()), bar.update)
 
-    def cut_documents(self, shortlist: Sequence[MuveraConfig]) -> None:
+    def cut_documents(self, shortlist: Sequence[Setting]) -> None:
         assert self.workload.documents.tokens is not None
         lengths = self.workload.documents.tokens.lengths
         cuts = [length for length in LENGTHS if (lengths > length).mean() >= LONGER]
         if not cuts or not shortlist:
             return
-        middle = shortlist[len(shortlist) // 2]
+        middle, compressor = shortlist[len(shortlist) // 2]
         depth = min(len(lengths), CANDIDATES[-1])
         (grown,) = (g for f, g in self.measured.found if f.finder.fde == middle and f.finder.dtype == "float32")
         with self._stage("Measuring cut documents", len(cuts) * (len(lengths) + 1), "document") as bar:
@@ -166,9 +172,16 @@ class _Stages:
             floats = [each for each in settings if each.dtype != "int8"]
             self.measured.scored += scored_tokens(self.workload, floats, lambda done: bar.update(done * len(cuts)))
             for length in cuts:
-                for found, _ in found_by(
-                    middle, self.workload, self.storage, self.storage.fde, depth, document_length=length
-                ):
+                made = found_by(
+                    middle,
+                    self.workload,
+                    self.storage,
+                    self.storage.fde,
+                    depth,
+                    document_length=length,
+                    compressor=compressor,
+                )
+                for found, _ in made:
                     self.measured.found.append((found, grown))
                 bar.update()
 

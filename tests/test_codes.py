@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vectorplug import codes
+from vectorplug.codes import FdeCodes
 from vectorplug.errors import ConfigurationError, InputError
 from vectorplug.multivectors import MultiVectors
-from vectorplug.muvera import FdeCodes, Muvera, codes
+from vectorplug.muvera import Muvera
 
 KINDS = ["int8", "bit"]
 

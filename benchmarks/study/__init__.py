@@ -1,0 +1,1 @@
+"""What every shortcut loses, on whole collections: the figures of docs/quality.md."""

@@ -1,0 +1,181 @@
+"""docs/quality.md: what was measured, as tables and figures, and what follows."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.study.part import Line, Part
+from vectorplug.evaluation.report.data import Point
+from vectorplug.evaluation.report.figures import front
+from vectorplug.evaluation.report.theme import LIGHT
+from vectorplug.evaluation.statistics import Interval
+
+__all__ = ["write_page"]
+
+SURE = 0.05
+HEAD = """# How much every shortcut loses
+
+Written by `make study`; change [benchmarks/study](../benchmarks/study), not this page. What a shortcut loses on *your*
+texts `vectorplug eval` and `vectorplug tune` say; this page is about the collections at hand.
+
+**Read this first.** {models}
+Every figure is a mean over queries, with its 95 % bootstrap interval; two ways whose intervals overlap may still differ
+surely, since the same queries were asked: the column *against published* is a paired test. **10R@10** and **10R@100**
+are the shares of exact MaxSim's ten best documents among the first 10 and the first 100 that one inner product finds.
+**nDCG@10** is of people's judgements: of the vector alone, and after exact MaxSim has ranked its first 50 or 100. Bytes
+are of the vectors alone, without ids, payload or graph.
+"""
+
+
+def write_page(folder: Path, parts: Sequence[Part]) -> Path:
+    """The page and, in `quality/` beside it, a figure of each part as SVG and PNG."""
+    models = "; ".join(f"*{name}* is {encoder}" for name, encoder in {p.model: p.encoder for p in parts}.items())
+    caveat = (
+        f"{models}. MiniLM was never trained for late interaction: its tokens are its last hidden states, its dense "
+        "vector is as good as an FDE. A model that was trained for MaxSim is another matter; both are below where "
+        "they were at hand."
+    )
+    lines = [HEAD.format(models=caveat)]
+    lines += ["## What follows", "", *_follows(parts), ""]
+    for part in parts:
+        lines += [*_part(part, folder / "quality"), ""]
+    path = folder / "quality.md"
+    path.write_text("\n".join(lines).rstrip() + "\n", "utf-8")
+    return path
+
+
+def _follows(parts: Sequence[Part]) -> Iterator[str]:
+    """What is surely better than the published default on all parts, what on some, what on none."""
+    verdicts: dict[str, list[str]] = {}
+    for part in parts:
+        for line in part.singles[1:]:
+            verdicts.setdefault(line.name, []).append(_verdict(line))
+    whole = {name: said for name, said in verdicts.items() if len(said) == len(parts)}
+    groups = (
+        ("Better than MUVERA as published on every part", [n for n, said in whole.items() if set(said) == {"better"}]),
+        ("Worse on every part", [n for n, said in whole.items() if set(said) == {"worse"}]),
+        ("No sure difference anywhere", [n for n, said in whole.items() if set(said) == {"same"}]),
+    )
+    named = set()
+    for title, names in groups:
+        named |= set(names)
+        yield f"- **{title}** (10R@100, paired, p < {SURE}): {'; '.join(names) or 'none'}."
+    mixed = [
+        f"{name} ({', '.join(f'{part.collection} {part.model}: {v}' for part, v in zip(parts, said, strict=True))})"
+        for name, said in whole.items()
+        if name not in named
+    ]
+    yield f"- **Depends**: {'; '.join(mixed) or 'none'}."
+
+
+def _verdict(line: Line) -> str:
+    if line.p is None or line.p >= SURE:
+        return "same"
+    return "better" if line.change > 0 else "worse"
+
+
+def _part(part: Part, folder: Path) -> Iterator[str]:
+    yield f"## {part.collection}, {part.model}"
+    yield ""
+    yield (
+        f"{part.documents:,} documents of {part.tokens:.0f} tokens of {part.dim} numbers, {part.queries:,} judged "
+        f"queries. Exact MaxSim: nDCG@10 {_cell(part.exact)}."
+    )
+    yield ""
+    yield from _singles(part.singles)
+    yield ""
+    figure = front(
+        f"{part.collection}, {part.model}: one vector a document",
+        "bytes a document",
+        "10R@100",
+        [
+            Point(each.bytes, each.within_100.mean, each.within_100.low, each.within_100.high, each.name)
+            for each in part.singles
+        ],
+        None,
+    )
+    for kind, content in (("svg", figure.svg(LIGHT)), ("png", figure.png(LIGHT))):
+        (folder / f"{part.name}.{kind}").write_bytes(content)
+    yield f"![{figure.alt}](quality/{part.name}.svg)"
+    yield ""
+    yield "Fewer bits or fewer tokens, all documents ranked by MaxSim of what is kept:"
+    yield ""
+    yield from _table(
+        ("tokens", "bytes", "10R@10", "nDCG@10"),
+        ((each.name, _count(each.bytes), _cell(each.within_10), _cell(each.ndcg[0])) for each in part.tokens_kept),
+    )
+    yield ""
+    yield f"Which tokens to keep, of {part.curve_documents:,} documents (overlap with the ten best of all tokens):"
+    yield ""
+    yield from _curve(part)
+    yield ""
+    yield "Two stages in memory, and PLAID on the same tokens; times are of one run on a shared machine, as ratios:"
+    yield ""
+    yield from _timed(part)
+    for each in part.missing:
+        yield f"\nMissing: {each}."
+
+
+def _singles(lines: Sequence[Line]) -> Iterator[str]:
+    head = ("vector", "bytes", "10R@10", "10R@100", "against published", "nDCG@10", "of 50 reranked", "of 100 reranked")
+    yield from _table(
+        head,
+        (
+            (
+                each.name,
+                _count(each.bytes),
+                _cell(each.within_10),
+                _cell(each.within_100),
+                "" if each is lines[0] else f"{each.change:+.3f}, {_verdict(each)}",
+                *(_cell(values) for values in each.ndcg),
+            )
+            for each in lines
+        ),
+    )
+
+
+def _curve(part: Part) -> Iterator[str]:
+    methods = list(dict.fromkeys(each.method for each in part.curve if each.method not in ("all", "mean")))
+    by_method = {method: [each for each in part.curve if each.method == method] for method in methods}
+    rows = []
+    for i in range(max((len(points) for points in by_method.values()), default=0)):
+        points = [by_method[method][i] for method in methods]
+        rows.append((f"{points[0].tokens:.0f}", *(_cell(point.overlap) for point in points)))
+    yield from _table(("tokens a document", *methods), rows)
+
+
+def _timed(part: Part) -> Iterator[str]:
+    if not part.timed:
+        return
+    first = part.timed[0].ms
+    yield from _table(
+        ("search", "bytes", "10R@10", "10R@100", "nDCG@10", "time a query, exact = 1", "index, s"),
+        (
+            (
+                each.line.name,
+                _count(each.line.bytes),
+                _cell(each.line.within_10),
+                _cell(each.line.within_100),
+                _cell(each.line.ndcg[0]),
+                f"{each.ms / first:.2g}",
+                f"{each.index_seconds:.0f}",
+            )
+            for each in part.timed
+        ),
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+
+
+def _cell(values: Interval) -> str:
+    if values.low is None or values.high is None:
+        return f"{values.mean:.3f}"
+    return f"{values.mean:.3f} ({values.low:.3f}-{values.high:.3f})"
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}"
