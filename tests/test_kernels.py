@@ -29,7 +29,7 @@ def test_after_compile_all_nothing_is_left_to_compile() -> None:
     script = """
 import numpy as np
 from numba.core import event
-from vectorplug import MultiVectors, Muvera, maxsim
+from vectorplug import Lemur, MultiVectors, Muvera, maxsim
 from vectorplug.kernels import compile_all
 
 compile_all()
@@ -40,6 +40,9 @@ with event.install_recorder("numba:compile") as later:
         maxsim(tokens, stored), maxsim(tokens[0], stored, candidates=[1])
     for muvera in (Muvera(dim=16, dproj=8), Muvera.preset("google", dim=16, fill=False, final_dim=40, unit_norm=True)):
         muvera.encode_documents(tokens), muvera.encode_queries(tokens, dtype="float16")
+    many = MultiVectors(np.random.default_rng(0).standard_normal((200, 16)).astype(np.float32), [0, 90, 120, 200])
+    lemur = Lemur(dim=16, size=8, features=20, samples=40).fit(many)
+    lemur.encode_documents(many), lemur.encode_queries(many), lemur.encode_queries(many[:1])
 print([each[1].data["dispatcher"].py_func.__name__ for each in later.buffer if each[1].is_start])
 """
     assert run_python(script) == "[]"

@@ -108,6 +108,7 @@ class EdgeCollection(Database[Filter]):
 
         with self._errors("Making"):
             self._folder.create(info, make_shard, self._fits)
+        self._fits.clear()
         try:
             self._loaded()
         except BaseException:

@@ -6,22 +6,24 @@ another batch. Here every product is summed in the order of the depth, and token
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 import ml_dtypes
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from vectorplug.compiling import digest_of, kept
 from vectorplug.lemur.tiles import COLUMNS, LINE, SIDE, give_back, narrow, product_16, product_row, shape, sum_features
 from vectorplug.maxsim.choosing import kernel_for
 from vectorplug.muvera.simd import LANES, ROWS, product_tile
+from vectorplug.threads import thread_limit
 
 __all__ = ["Map", "mapped", "pack", "pack_map", "product"]
 
 # Long enough (some milliseconds) to hide what a task costs.
 WORK_A_TASK = 1 << 27
 TOKENS_A_TASK = 2048
+DIGEST = digest_of("vectorplug.lemur.kernels", "vectorplug.lemur.tiles", "vectorplug.muvera.simd")
 PAIR = 2  # bfloat16 numbers side by side
 # So many rows go one by one: a tile takes as long for one row as for all.
 FEW_ROWS = 4
@@ -42,7 +44,7 @@ class Map(NamedTuple):
 
 def compiled(function: Function) -> Function:
     """numba.njit without the GIL, kept on disk; a product and a sum may fuse, sums keep their order."""
-    return cast(Function, numba.njit(nogil=True, cache=True, fastmath={"contract"})(function))
+    return kept(function, digest=DIGEST, fastmath={"contract"})
 
 
 def pack(right: npt.NDArray[Any]) -> Floats:
@@ -104,7 +106,7 @@ def mapped(values: Floats, offsets: npt.NDArray[np.int64], packed: Map, vectors:
 
 
 def _in_threads(work: Callable[[int], None], tasks: range) -> None:
-    threads = min(int(numba.config.NUMBA_NUM_THREADS), len(tasks))  # type: ignore[attr-defined]
+    threads = min(thread_limit(), len(tasks))
     if threads <= 1:
         for task in tasks:
             work(task)

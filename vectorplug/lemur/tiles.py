@@ -1,7 +1,4 @@
-"""Register tiles in LLVM's language: 16 tokens times 64 columns on AMX, and sums of features. Addresses are int64.
-
-(numba's disk cache watches kernels.py only: touch it after a change here.)
-"""
+"""Register tiles in LLVM's language: 16 tokens times 64 columns on AMX, and sums of features. Addresses are int64."""
 
 from typing import Any
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from vectorplug.encoded import Encoded
-from vectorplug.errors import ConfigurationError
+from vectorplug.encoded import Encoded, TokenDtype
+from vectorplug.errors import ConfigurationError, InputError
 from vectorplug.multivectors import MultiVectors
 
 __all__ = ["check_options", "shaped"]
@@ -32,6 +32,8 @@ def shaped(encoded: Encoded, dimensions: int | None, pool_factor: float | None, 
     which stands for all of it, is never pooled.
     Source: Matryoshka (arXiv 2205.13147); Clavie et al., token pooling (arXiv 2409.14683), by sentence-transformers.
     """
+    if token_dtype not in get_args(TokenDtype):
+        raise InputError(f"dtype {token_dtype!r} is not one of {', '.join(get_args(TokenDtype))}.")
     tokens, dense = encoded.tokens, encoded.dense
     if dimensions is not None:
         tokens = None if tokens is None else MultiVectors(_cut(tokens.values, dimensions), tokens.offsets)
