@@ -31,8 +31,7 @@ def write_page(folder: Path, parts: Sequence[Part]) -> Path:
     models = "; ".join(f"*{name}* is {encoder}" for name, encoder in {p.model: p.encoder for p in parts}.items())
     caveat = (
         f"{models}. MiniLM was never trained for late interaction: its tokens are its last hidden states, its dense "
-        "vector is as good as an FDE. A model that was trained for MaxSim is another matter; both are below where "
-        "they were at hand."
+        "vector is as good as an FDE. Of a model that was trained for MaxSim its figures say little."
     )
     lines = [HEAD.format(models=caveat)]
     lines += ["## What follows", "", *_follows(parts), ""]
