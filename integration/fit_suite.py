@@ -1,5 +1,6 @@
 """What every store must do with an FDE that was fitted: keep the fit beside the collection, and find it again."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -65,11 +66,11 @@ class FitSuite:
         assert store.add(TEXTS[:5]).sample == []
 
 
-class KeptFitSuite(FitSuite):
+class KeptFitSuite(FitSuite, ABC):
     """A store whose collections outlive it; `lose_fit` takes the fit away, `spoil_fit` changes a byte of it."""
 
-    def lose_fit(self, store: Any) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def lose_fit(self, store: Any) -> None: ...
 
     def spoil_fit(self, store: Any) -> None:
         """Write another's bytes under the name of this one."""

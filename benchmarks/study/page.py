@@ -14,8 +14,9 @@ __all__ = ["write_page"]
 SURE = 0.05
 HEAD = """# How much every shortcut loses
 
-Written by `make study`; change [benchmarks/study](../benchmarks/study), not this page. What a shortcut loses on *your*
-texts `vectorplug eval` and `vectorplug tune` say; this page is about the collections at hand.
+Written by `make study PLAID=PYTHON`, PYTHON being that of an environment with fast-plaid; change
+[benchmarks/study](../benchmarks/study), not this page. What a shortcut loses on *your* texts `vectorplug eval` and
+`vectorplug tune` say; this page is about the collections at hand.
 
 **Read this first.** {models}
 Every figure is a mean over queries, with its 95 % bootstrap interval; two ways whose intervals overlap may still differ

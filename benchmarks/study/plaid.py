@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.study.quality import Quality, Row
-from vectorplug import MultiVectors, maxsim
+from vectorplug import maxsim
 from vectorplug.lemur import Lemur
 from vectorplug.vectorizer import default_fde
 
@@ -72,8 +72,8 @@ def two_stages(quality: Quality) -> list[Timed]:
     began = time.perf_counter()
     small = documents.astype("int8")
     coded = time.perf_counter() - began
-    per_document = _bytes(small) / len(documents)
-    exact = quality.row("exact MaxSim, tokens float16", _bytes(documents) / len(documents), maxsim(queries, documents))
+    per_document = small.nbytes / len(documents)
+    exact = quality.row("exact MaxSim, tokens float16", documents.nbytes / len(documents), maxsim(queries, documents))
     rows = [Timed(exact, _median(lambda i: maxsim(queries[i : i + 1], documents), len(queries)), 0.0)]
     for name, compressor in (
         ("MUVERA without fill", default_fde(documents.dim)),
@@ -107,7 +107,3 @@ def _median(ask: Callable[[int], object], queries: int) -> float:
         ask(i)
         seconds.append(time.perf_counter() - began)
     return 1000 * float(np.median(seconds))
-
-
-def _bytes(tokens: MultiVectors) -> int:
-    return tokens.values.nbytes + (0 if tokens.scales is None else tokens.scales.nbytes)

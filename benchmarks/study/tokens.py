@@ -28,7 +28,7 @@ def tokens(quality: Quality) -> Iterator[Row]:
         part = slice(begin, min(begin + DOCUMENTS_AT_ONCE, len(documents)))
         for name, kept in _variants(documents[part]):
             scores[name][:, part] = maxsim(queries, kept)
-            sizes[name] += _bytes(kept)
+            sizes[name] += kept.nbytes
     for name in names:
         yield quality.row(name, sizes[name] / len(documents), scores[name])
 
@@ -41,7 +41,3 @@ def _variants(documents: MultiVectors) -> Iterator[tuple[str, MultiVectors]]:
         if factor == 2:
             yield "one of 2, pooled, int8", kept.astype("int8")
     yield "one vector, the mean", mean(documents)
-
-
-def _bytes(kept: MultiVectors) -> int:
-    return kept.values.nbytes + (0 if kept.scales is None else kept.scales.nbytes)

@@ -1,24 +1,16 @@
 """The fused kernel: run in Triton's interpreter, and compiled for a GPU that need not be there."""
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from interpreting import assert_equal_in_the_interpreter
 
 triton = pytest.importorskip("triton", reason="triton is not installed: it comes with torch for CUDA")
 
-TESTS = Path(__file__).resolve().parents[1]
-
 
 def test_equals_the_references_in_the_interpreter():
-    environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-W", "error", "-m", "maxsim.interpreted"]
-    outcome = subprocess.run(command, cwd=TESTS, env=environment, capture_output=True, text=True, check=False)
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    assert outcome.stdout.endswith("equal\n")
+    assert_equal_in_the_interpreter("maxsim.interpreted")
 
 
 def compiled(queries, tokens, dim):

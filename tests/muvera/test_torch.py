@@ -5,24 +5,11 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from muvera.random_tokens import gaussian_tokens, repeated_tokens
 
 from vectorplug.errors import ConfigurationError, InputError
-from vectorplug.multivectors import MultiVectors
 from vectorplug.muvera import FdeCodes, Muvera, reference
 from vectorplug.muvera.torch import code_values, encode_documents, encode_queries
-
-
-def gaussian_tokens(seed, lengths, dim):
-    rng = np.random.default_rng(seed)
-    return MultiVectors.from_list([rng.standard_normal((n, dim), dtype=np.float32) for n in lengths], dim=dim)
-
-
-def repeated_tokens(seed, lengths, dim):
-    """Few distinct tokens, the zero token among them: many equal codes, ties and empty blocks."""
-    rng = np.random.default_rng(seed)
-    vocabulary = rng.integers(-1, 2, (4, dim)).astype(np.float32)
-    vocabulary[0] = 0
-    return MultiVectors.from_list([vocabulary[rng.integers(4, size=n)] for n in lengths], dim=dim)
 
 
 def tensors(tokens):
