@@ -17,8 +17,9 @@ $(VENV)/installed: pyproject.toml
 demo: $(VENV)/installed
 	$(RUN)/vectorplug demo
 
+# A thread each: two processes that share two cores would wait for each other's.
 test: $(VENV)/installed lint
-	$(RUN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/installed
 	$(RUN)/ruff check .

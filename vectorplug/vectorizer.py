@@ -126,6 +126,19 @@ class Vectorizer:
         other._check_fde()
         return other
 
+    def with_query_length(self, length: int) -> Self:
+        """The same model, of whose queries at most `length` tokens are read; nothing is loaded again.
+
+        ConfigurationError for fewer than 4, or more than the checkpoint reads.
+        """
+        facts = self._facts
+        wanted = Recipe.of(**{**self._recipe.model_dump(), "query_length": length})
+        other = copy(self)
+        other._recipe = wanted.within(
+            tokens=facts.token_dim, dense=facts.dense_dim, document=facts.document_limit, query=facts.query_limit
+        )
+        return other
+
     @property
     def model(self) -> str:
         """The name that loads the same model again, from any folder."""

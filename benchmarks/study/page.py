@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.study.part import Line, Part
+from benchmarks.study.figure import families
+from benchmarks.study.part import Line, Part, TimedLine
 from vectorplug.evaluation.report.data import Point
 from vectorplug.evaluation.report.figures import front
 from vectorplug.evaluation.report.theme import LIGHT
@@ -47,7 +48,7 @@ def _follows(parts: Sequence[Part]) -> Iterator[str]:
     """What is surely better than the published default on all parts, what on some, what on none."""
     verdicts: dict[str, list[str]] = {}
     for part in parts:
-        for line in part.singles[1:]:
+        for line in (part.singles or ())[1:]:
             verdicts.setdefault(line.name, []).append(_verdict(line))
     whole = {name: said for name, said in verdicts.items() if len(said) == len(parts)}
     groups = (
@@ -81,27 +82,20 @@ def _part(part: Part, folder: Path) -> Iterator[str]:
         f"queries. Exact MaxSim: nDCG@10 {_cell(part.exact)}."
     )
     yield ""
-    yield from _singles(part.singles)
+    yield from _singles(part.singles or ())
     yield ""
-    figure = front(
-        f"{part.collection}, {part.model}: one vector a document",
-        "bytes a document",
-        "10R@100",
-        [
-            Point(each.bytes, each.within_100.mean, each.within_100.low, each.within_100.high, each.name)
-            for each in part.singles
-        ],
-        None,
-    )
-    for kind, content in (("svg", figure.svg(LIGHT)), ("png", figure.png(LIGHT))):
-        (folder / f"{part.name}.{kind}").write_bytes(content)
-    yield f"![{figure.alt}](quality/{part.name}.svg)"
+    for kind in ("svg", "png"):
+        (folder / f"{part.name}.{kind}").write_bytes(families(part.singles or (), LIGHT, kind))
+    yield f"![10R@100 of every vector above against its bytes.](quality/{part.name}.svg)"
     yield ""
     yield "Fewer bits or fewer tokens, all documents ranked by MaxSim of what is kept:"
     yield ""
     yield from _table(
         ("tokens", "bytes", "10R@10", "nDCG@10"),
-        ((each.name, _count(each.bytes), _cell(each.within_10), _cell(each.ndcg[0])) for each in part.tokens_kept),
+        (
+            (each.name, _count(each.bytes), _cell(each.within_10), _cell(each.ndcg[0]))
+            for each in part.tokens_kept or ()
+        ),
     )
     yield ""
     yield f"Which tokens to keep, of {part.curve_documents:,} documents (overlap with the ten best of all tokens):"
@@ -110,9 +104,20 @@ def _part(part: Part, folder: Path) -> Iterator[str]:
     yield ""
     yield "Two stages in memory, and PLAID on the same tokens; times are of one run on a shared machine, as ratios:"
     yield ""
-    yield from _timed(part)
-    for each in part.missing:
-        yield f"\nMissing: {each}."
+    timed = (*(part.two_stages or ()), *(part.plaid or ()))
+    yield from _timed(timed)
+    yield ""
+    figure = front("", "bytes a document", "10R@10", [_point(each) for each in timed], None)
+    for kind, content in (("svg", figure.svg(LIGHT)), ("png", figure.png(LIGHT))):
+        (folder / f"{part.name}-stages.{kind}").write_bytes(content)
+    yield f"![{figure.alt}](quality/{part.name}-stages.svg)"
+    if part.missing is not None:
+        yield f"\nPLAID is missing: {part.missing}."
+
+
+def _point(timed: TimedLine) -> Point:
+    share = timed.line.within_10
+    return Point(timed.line.bytes, share.mean, share.low, share.high, timed.line.name.replace(", ", ",\n"))
 
 
 def _singles(lines: Sequence[Line]) -> Iterator[str]:
@@ -134,19 +139,18 @@ def _singles(lines: Sequence[Line]) -> Iterator[str]:
 
 
 def _curve(part: Part) -> Iterator[str]:
-    methods = list(dict.fromkeys(each.method for each in part.curve if each.method not in ("all", "mean")))
-    by_method = {method: [each for each in part.curve if each.method == method] for method in methods}
+    points = part.curve or ()
+    methods = list(dict.fromkeys(each.method for each in points if each.method not in ("all", "mean")))
+    by_method = {method: [each for each in points if each.method == method] for method in methods}
     rows = []
-    for i in range(max((len(points) for points in by_method.values()), default=0)):
-        points = [by_method[method][i] for method in methods]
-        rows.append((f"{points[0].tokens:.0f}", *(_cell(point.overlap) for point in points)))
+    for i in range(max((len(each) for each in by_method.values()), default=0)):
+        row = [by_method[method][i] for method in methods]
+        rows.append((f"{row[0].tokens:.0f}", *(_cell(point.overlap) for point in row)))
     yield from _table(("tokens a document", *methods), rows)
 
 
-def _timed(part: Part) -> Iterator[str]:
-    if not part.timed:
-        return
-    first = part.timed[0].ms
+def _timed(timed: Sequence[TimedLine]) -> Iterator[str]:
+    first = timed[0].ms
     yield from _table(
         ("search", "bytes", "10R@10", "10R@100", "nDCG@10", "time a query, exact = 1", "index, s"),
         (
@@ -159,7 +163,7 @@ def _timed(part: Part) -> Iterator[str]:
                 f"{each.ms / first:.2g}",
                 f"{each.index_seconds:.0f}",
             )
-            for each in part.timed
+            for each in timed
         ),
     )
 

@@ -59,7 +59,10 @@ class CurveLine(BaseModel):
 
 
 class Part(BaseModel):
-    """Everything of one collection and one model; `exact` is nDCG@10 of exact MaxSim."""
+    """Everything of one collection and one model, a section None until it was measured.
+
+    `exact` is nDCG@10 of exact MaxSim; `missing` says why PLAID's rows are not there.
+    """
 
     collection: str
     model: str
@@ -69,20 +72,29 @@ class Part(BaseModel):
     tokens: float
     dim: int
     exact: Interval
-    singles: tuple[Line, ...]
-    tokens_kept: tuple[Line, ...]
-    curve: tuple[CurveLine, ...]
-    curve_documents: int
-    timed: tuple[TimedLine, ...]
-    missing: tuple[str, ...]
+    singles: tuple[Line, ...] | None = None
+    tokens_kept: tuple[Line, ...] | None = None
+    curve: tuple[CurveLine, ...] | None = None
+    curve_documents: int = 0
+    two_stages: tuple[TimedLine, ...] | None = None
+    plaid: tuple[TimedLine, ...] | None = None
+    missing: str | None = None
 
     @property
     def name(self) -> str:
         return f"{self.collection}-{self.model}"
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every section was measured, but for PLAID, which needs an environment of its own."""
+        return None not in (self.singles, self.tokens_kept, self.curve, self.two_stages)
+
     @classmethod
     def read(cls, path: Path) -> Self | None:
         return cls.model_validate_json(path.read_bytes()) if path.exists() else None
+
+    def write(self, path: Path) -> None:
+        path.write_text(self.model_dump_json(indent=1) + "\n", "utf-8")
 
     @staticmethod
     def lines(rows: Iterable[Row]) -> tuple[Line, ...]:

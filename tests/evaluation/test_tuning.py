@@ -1,14 +1,18 @@
 """Tuning on a collection of words: what is predicted is what a store does."""
 
 import itertools
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
 from corpus import WordVectorizer
 
+import vectorplug.evaluation.tuning.cut_queries as cut_queries_module
+import vectorplug.evaluation.tuning.kept_tokens as kept_tokens
 import vectorplug.evaluation.tuning.tuner as tuner
 from vectorplug import MultiVectors, Muvera
 from vectorplug.encoded import Encoded
@@ -34,14 +38,14 @@ SIZES = Sizes(numbers=16, megabytes=(0.01, 0.02), candidates=(10, 20))
 SMALL = [{"repetitions": 4, "ksim": 2, "dproj": 8}, {"repetitions": 10, "ksim": 3, "dproj": 8, "unit_norm": True}]
 
 
-def collection_of(documents: int = DOCUMENTS, queries: int = QUERIES) -> Collection:
+def collection_of(documents: int = DOCUMENTS, queries: int = QUERIES, words: int = 4) -> Collection:
     rng = np.random.default_rng(0)
 
-    def text(words: int) -> str:
-        return " ".join(f"w{i}" for i in rng.integers(0, 150, words))
+    def text(count: int) -> str:
+        return " ".join(f"w{i}" for i in rng.integers(0, 150, count))
 
     found = tuple(Document(f"d{i}", text(12), {}) for i in range(documents))
-    return Collection("words", found, {f"q{i}": text(4) for i in range(queries)}, {})
+    return Collection("words", found, {f"q{i}": text(words) for i in range(queries)}, {})
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +185,47 @@ def test_the_prediction_is_what_a_store_does(workload: Workload) -> None:
     assert high is not None
     assert low <= best.predicted.recall_at_10 <= high
     assert best.predicted.total_bytes == best.predicted.bytes_per_document * DOCUMENTS
+
+
+class Shortened(WordVectorizer):
+    """Reads `most` words of a query."""
+
+    most = 8
+
+    def with_query_length(self, length: int) -> Self:
+        other = copy(self)
+        other.most = length
+        return other
+
+    def encode_query(self, texts: Sequence[str], **options: Any) -> Encoded:
+        return super().encode_query([" ".join(text.split()[: self.most]) for text in texts], **options)
+
+
+@pytest.mark.usefixtures("few_settings")
+def test_queries_that_are_read_less_are_predicted_as_a_store_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    collection = collection_of(words=8)
+    workload = encode_workload(collection, Shortened(), cache=None, show_progress_bar=False)
+    monkeypatch.setattr(cut_queries_module, "LENGTHS", (4, 9))
+    # Without pooling nothing else is as fast: the front has it.
+    monkeypatch.setattr(kept_tokens, "POOL_FACTORS", ())
+    short = Shortened().with_query_length(4)
+    outcome = tune(workload, Shortened(), Budget(0.5), store_url="memory:", sizes=SIZES, show_progress_bar=False)
+    cut = [each for each in outcome.front if "query_length" in each.config["tokens"]]
+    assert {each.config["tokens"]["query_length"] for each in cut} == {4}
+    assert all("queries of 4" in each.label for each in cut)
+    chosen = max(cut, key=lambda each: each.predicted.recall_at_10)
+    config = IndexConfig.of(chosen.config)
+    store = BruteStore(vectorizer=short.with_fde(config.fde.compressor(16)), config=config)
+    store.add([document.text for document in workload.collection.documents], ids=[*range(DOCUMENTS)])
+    shares = []
+    for q, text in enumerate(collection.queries.values()):
+        hits = store.search(text, limit=10, candidates=config.candidates)
+        shares.append(len({hit.id for hit in hits} & {*workload.exact.positions[q, :10].tolist()}) / 10)
+    assert np.mean(shares) == pytest.approx(chosen.predicted.recall_at_10, abs=0.011)
+    # Half of the query's tokens, half of MaxSim's time.
+    told, found = chosen.predicted, config.candidates or 0
+    scan = 1 + 0.1 * told.memory_bytes_per_document * DOCUMENTS / 1e6
+    assert told.ms_per_query == pytest.approx(scan + 0.5 * found * 12 / 1000 / 2)
 
 
 def test_searches_are_timed_in_a_store(workload: Workload) -> None:

@@ -56,6 +56,20 @@ def test_lengths_of_a_dense_model(tmp_path: Path, family: str) -> None:
         assert encoded.tokens.lengths.max() == 6
 
 
+def test_less_of_a_query_by_the_model_that_is_loaded(tiny_colbert: Path) -> None:
+    whole = made(tiny_colbert, document_length=9)
+    short, expected = whole.with_query_length(5), made(tiny_colbert, document_length=9, query_length=5)
+    assert short.fingerprint == expected.fingerprint != whole.fingerprint
+    found, wanted = (each.encode_query(TEXTS).tokens for each in (short, expected))
+    assert found is not None
+    assert wanted is not None
+    assert np.array_equal(found.values, wanted.values)
+    with pytest.raises(ConfigurationError, match="query_length is 3"):
+        whole.with_query_length(3)
+    with pytest.raises(ConfigurationError, match="the model reads no more"):
+        whole.with_query_length(10_000)
+
+
 def test_what_is_cut_off_is_counted(tiny_dense: Path) -> None:
     encoded = made(tiny_dense, document_length=10).encode_document(["sea " * 100, "sea", "sea " * 8, "sea " * 9])
     assert encoded.truncated is not None

@@ -27,13 +27,14 @@ CHUNK_BYTES = 2**26
 class Finder:
     """A vector of `size` numbers a document, kept in `dtype`: an FDE made as `fde` says, or (None) the dense vector.
 
-    Its documents are cut at `document_length` tokens; None is all of them.
+    Its documents are cut at `document_length` tokens, and of a query `query_length` are read; None is all of them.
     """
 
     fde: FdeConfig | None
     size: int
     dtype: FdeDtype = "float32"
     document_length: int | None = None
+    query_length: int | None = None
 
     @property
     def mode(self) -> Mode:
@@ -45,7 +46,8 @@ class Finder:
         """Such as "R20 k5 dp16 unit, 10,240 x float16", or "lemur, 512 x int8"."""
         made = "dense" if self.fde is None else _label(self.fde)
         cut = "" if self.document_length is None else f", of {self.document_length} tokens"
-        return f"{made}, {self.size:,} x {self.dtype}{cut}"
+        asked = "" if self.query_length is None else f", queries of {self.query_length}"
+        return f"{made}, {self.size:,} x {self.dtype}{cut}{asked}"
 
 
 class Family(Protocol):
@@ -95,11 +97,13 @@ def found_by(
     depth: int,
     *,
     document_length: int | None = None,
+    query_length: int | None = None,
     compressor: Compressor | None = None,
 ) -> Iterator[tuple[Found, npt.NDArray[np.float32]]]:
     """Of the FDE in each of `dtypes`, float32 always first: what it finds, and its scores float32 [queries, n].
 
-    The vectors are those of `compressor`, without one of the setting's own. Memory: a matrix of scores for each dtype,
+    The vectors are those of `compressor`, without one of the setting's own. `query_length` says how many tokens of the
+    workload's queries were read. Memory: a matrix of scores for each dtype,
     and CHUNK_BYTES.
     """
     assert workload.documents.tokens is not None
@@ -115,7 +119,7 @@ def found_by(
             scores[dtype][:, part] = _scored(queries, vectors, dtype)
     whole = scores["float32"]
     for dtype in wanted:
-        finder = Finder(fde, compressor.size, dtype, document_length)
+        finder = Finder(fde, compressor.size, dtype, document_length, query_length)
         chooses = storage.keeps_whole and dtype in ("int8", "bit")
         found = workload.rank(scores[dtype], int(depth * storage.oversampling) if chooses else depth)
         yield _found(finder, found, whole if chooses else None, storage.oversampling), scores[dtype]

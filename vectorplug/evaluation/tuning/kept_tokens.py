@@ -21,30 +21,37 @@ DOCUMENTS_AT_ONCE = 256
 
 @dataclass(frozen=True, slots=True)
 class KeptTokens:
-    """What is kept of a document's tokens: one of `pool_factor`, of its first `document_length`, as `dtype`."""
+    """What is kept of a document's tokens: one of `pool_factor`, of its first `document_length`, as `dtype`.
+
+    They are scored with at most `query_length` tokens of a query.
+    """
 
     dtype: TokenDtype
     pool_factor: int | None = None
     document_length: int | None = None
+    query_length: int | None = None
 
     @property
     def label(self) -> str:
         """Such as "tokens / 2 x float16"."""
         pool = f" / {self.pool_factor}" if self.pool_factor else ""
         cut = f", of {self.document_length}" if self.document_length else ""
-        return f"tokens{pool} x {self.dtype}{cut}"
+        asked = f", queries of {self.query_length}" if self.query_length else ""
+        return f"tokens{pool} x {self.dtype}{cut}{asked}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
     """MaxSim of such tokens, float32 [queries, n], and how many of them a document has (mean).
 
-    `scores` is None for whole tokens in float32 or float16: they are exact MaxSim itself.
+    `scores` is None for whole tokens in float32 or float16: they are exact MaxSim itself. `share` is that of the
+    queries' tokens which are read.
     """
 
     kept: KeptTokens
     tokens: float
     scores: npt.NDArray[np.float32] | None
+    share: float = 1.0
 
 
 def base_of(workload: Workload, storage: Storage) -> Scored:

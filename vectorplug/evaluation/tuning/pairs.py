@@ -20,13 +20,14 @@ CANDIDATES = (10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1000)
 class Pair:
     """One two-stage search. `recall` float64 [queries]: the share of exact MaxSim's ten best among its ten best.
 
-    `candidates` is for the whole collection; `measured_with` how many were taken in the one at hand, which has as
-    much in them.
+    `tokens` a document has, and `share` of the queries' tokens are read. `candidates` is for the whole collection;
+    `measured_with` how many were taken in the one at hand, which has as much in them.
     """
 
     finder: Finder
     kept: KeptTokens
     tokens: float
+    share: float
     candidates: int
     measured_with: int
     recall: npt.NDArray[np.float64]
@@ -48,7 +49,7 @@ def pairs_of(
             continue
         seen = here
         recall = recall_of_pair(found, scored, wanted, here)
-        yield Pair(found.finder, scored.kept, scored.tokens, candidates, here, recall)
+        yield Pair(found.finder, scored.kept, scored.tokens, scored.share, candidates, here, recall)
 
 
 def _counts(documents: float) -> Sequence[int]:

@@ -83,7 +83,12 @@ def config_of(pair: Pair, model: str) -> IndexConfig:
         mode=pair.finder.mode,
         candidates=pair.candidates,
         fde=pair.finder.fde or MuveraConfig(),
-        tokens=TokensConfig(dtype=kept.dtype, pool_factor=pool, document_length=kept.document_length),
+        tokens=TokensConfig(
+            dtype=kept.dtype,
+            pool_factor=pool,
+            document_length=kept.document_length,
+            query_length=kept.query_length,
+        ),
         store=StoreConfig(fde_dtype=pair.finder.dtype),
     )
 
@@ -96,7 +101,8 @@ def _costs(pair: Pair, facts: Facts) -> tuple[float, float]:
     scanned = facts.storage.scanned_bytes(1, finder.dtype)
     if facts.storage.keeps_whole and not needs_graph(total, finder.size):
         scanned = max(scanned, 4.0) if finder.dtype in ("int8", "bit") else scanned
-    return size, facts.speed.ms(finder.size, scanned, total, pair.candidates, pair.tokens)
+    # MaxSim takes as long as there are pairs of tokens.
+    return size, facts.speed.ms(finder.size, scanned, total, pair.candidates, pair.tokens * pair.share)
 
 
 def _token_bytes(pair: Pair, facts: Facts) -> float:

@@ -9,13 +9,14 @@ The whole product of what can be set has millions of members. The stages use wha
 3. The tokens' variants rank whatever was found, whoever found it: each is scored once, for all finders.
 4. Every finder with every variant and every number of candidates is then a look-up.
 
-Cutting documents changes what the finder and the ranking see: it is tried with one finder, the one of the middle.
+Cutting documents or queries changes what the finder and the ranking see: it is tried with one finder, the one of the
+middle.
 """
 
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,9 @@ from tqdm.auto import tqdm
 
 from vectorplug.compressor import Compressor
 from vectorplug.errors import InputError
+from vectorplug.evaluation.tuning.cut_queries import LONGER, cut_queries
 from vectorplug.evaluation.tuning.depths import WANTED
-from vectorplug.evaluation.tuning.finders import Family, Found, dense_found, found_by
+from vectorplug.evaluation.tuning.finders import Family, Finder, Found, dense_found, found_by
 from vectorplug.evaluation.tuning.front import Budget
 from vectorplug.evaluation.tuning.growth import Growth, growth_of, parts_of
 from vectorplug.evaluation.tuning.kept_tokens import Scored, base_of, scored_tokens, settings_of
@@ -44,7 +46,6 @@ __all__ = ["tune"]
 
 # Cut documents are tried at these, where many are longer.
 LENGTHS = (64, 128, 256)
-LONGER = 0.5
 
 Setting = tuple[FdeConfig, Compressor]
 
@@ -97,6 +98,7 @@ def tune(
         stages.finders(shortlist)
         stages.tokens()
         stages.cut_documents(shortlist)
+        stages.cut_queries(shortlist, vectorizer)
     except KeyboardInterrupt:
         if not measured.found:
             raise
@@ -164,9 +166,8 @@ class _Stages:
         cuts = [length for length in LENGTHS if (lengths > length).mean() >= LONGER]
         if not cuts or not shortlist:
             return
-        middle, compressor = shortlist[len(shortlist) // 2]
+        middle, compressor, grown = self._middle(shortlist)
         depth = min(len(lengths), CANDIDATES[-1])
-        (grown,) = (g for f, g in self.measured.found if f.finder.fde == middle and f.finder.dtype == "float32")
         with self._stage("Measuring cut documents", len(cuts) * (len(lengths) + 1), "document") as bar:
             settings = [each for each in settings_of(self.storage, cuts) if each.document_length]
             floats = [each for each in settings if each.dtype != "int8"]
@@ -185,6 +186,35 @@ class _Stages:
                     self.measured.found.append((found, grown))
                 bar.update()
 
+    def cut_queries(self, shortlist: Sequence[Setting], vectorizer: TextVectorizer) -> None:
+        if not shortlist:
+            return
+        middle, compressor, grown = self._middle(shortlist)
+        documents = len(self.workload.documents)
+        depth = min(documents, CANDIDATES[-1])
+        whole = [each for each in settings_of(self.storage, ()) if each.pool_factor is None]
+        with self._stage("Measuring cut queries", 0, "length") as bar:
+            for cut in cut_queries(self.workload, vectorizer):
+                settings = [replace(each, query_length=cut.length) for each in (self.measured.scored[0].kept, *whole)]
+                scored = scored_tokens(cut.workload, settings, lambda _: None)
+                self.measured.scored += [replace(each, share=cut.share) for each in scored]
+                made = found_by(
+                    middle,
+                    cut.workload,
+                    self.storage,
+                    self.storage.fde,
+                    depth,
+                    query_length=cut.length,
+                    compressor=compressor,
+                )
+                self.measured.found += [(found, grown) for found, _ in made]
+                bar.update()
+
+    def _middle(self, shortlist: Sequence[Setting]) -> tuple[FdeConfig, Compressor, Growth]:
+        middle, compressor = shortlist[len(shortlist) // 2]
+        (grown,) = (g for f, g in self.measured.found if f.finder == Finder(middle, compressor.size))
+        return middle, compressor, grown
+
     def pairs(self) -> Iterator[Pair]:
         """All that fit each other."""
         documents = len(self.workload.documents)
@@ -194,7 +224,8 @@ class _Stages:
         wanted[rows, top[rows, columns]] = True
         for found, growth in self.measured.found:
             for scored in self.measured.scored:
-                if found.finder.document_length == scored.kept.document_length:
+                finder, kept = found.finder, scored.kept
+                if (finder.document_length, finder.query_length) == (kept.document_length, kept.query_length):
                     yield from pairs_of(found, scored, wanted, growth, self.factor)
 
     @contextmanager
