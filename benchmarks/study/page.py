@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.study.advice import choice
 from benchmarks.study.figure import families
 from benchmarks.study.part import Line, Part, TimedLine
 from vectorplug.evaluation.report.data import Point
@@ -33,10 +34,11 @@ def write_page(folder: Path, parts: Sequence[Part]) -> Path:
     models = "; ".join(f"*{name}* is {encoder}" for name, encoder in {p.model: p.encoder for p in parts}.items())
     caveat = (
         f"{models}. MiniLM was never trained for late interaction: its tokens are its last hidden states, its dense "
-        "vector is as good as an FDE. Of a model that was trained for MaxSim its figures say little."
+        "vector is as good as an FDE. Of a model that was trained for MaxSim its figures say little. One that was "
+        "gives as dense vector the mean of its tokens at unit norm."
     )
     lines = [HEAD.format(models=caveat)]
-    lines += ["## What follows", "", *_follows(parts), ""]
+    lines += [choice(parts), "## Beside MUVERA as published", "", *_follows(parts), ""]
     for part in parts:
         lines += [*_part(part, folder / "quality"), ""]
     path = folder / "quality.md"
@@ -117,7 +119,8 @@ def _part(part: Part, folder: Path) -> Iterator[str]:
 
 def _point(timed: TimedLine) -> Point:
     share = timed.line.within_10
-    return Point(timed.line.bytes, share.mean, share.low, share.high, timed.line.name.replace(", ", ",\n"))
+    name = timed.line.name.replace(", MaxSim of 100 in", " +")
+    return Point(timed.line.bytes, share.mean, share.low, share.high, name)
 
 
 def _singles(lines: Sequence[Line]) -> Iterator[str]:
