@@ -27,11 +27,10 @@ lint: $(VENV)/installed
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 
+# PEERS="NAME=PYTHON ...": those whose pins clash with ours, in environments of their own. FOLDER: BEIR's layout.
 bench: $(VENV)/installed
 	$(RUN)/python -m pip install --quiet --editable '.[bench]'
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 RAYON_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(RUN)/python -m benchmarks.kernels
-	$(RUN)/python -m benchmarks.kernels
-	$(RUN)/python -m benchmarks.encoding
+	$(RUN)/python -m benchmarks.page $(addprefix --peer ,$(PEERS)) $(if $(FOLDER),--collection $(FOLDER))
 
 bench-gpu: $(VENV)/installed
 	$(RUN)/python -m benchmarks.gpu
@@ -49,6 +48,7 @@ bench-databases: $(VENV)/installed
 	$(RUN)/python -m benchmarks.qdrant_ingest
 	$(RUN)/python -m benchmarks.weaviate_ingest
 	$(RUN)/python -m benchmarks.search_growth
+	$(RUN)/python -m benchmarks.compressor_growth ../shared/data/scifact ../shared/data/cranfield
 	$(RUN)/python -m benchmarks.streaming
 
 # FOLDERS of BEIR collections, NAME=MODEL in MODELS, PLAID=the python of an environment with fast-plaid.

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 import numpy as np
 import torch
 
-from benchmarks.encoding import MODEL, texts_of_all_lengths
+from benchmarks.page.data import MODEL, texts_of_all_lengths
 from benchmarks.rounds import console, in_turns, print_ratios
 from vectorplug import Vectorizer
 from vectorplug.encoded import Output

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from benchmarks.encoding import MODEL, texts_of_all_lengths
 from benchmarks.load import Load, load
+from benchmarks.page.data import MODEL, texts_of_all_lengths
 from benchmarks.rounds import console
 from vectorplug.models.catalog import resolve
 from vectorplug.models.encoder import Encoder

@@ -22,7 +22,6 @@ from rich.table import Table
 
 from benchmarks.rounds import console
 from vectorplug.evaluation import encode_workload, read_collection
-from vectorplug.evaluation.tuning.results import Recommendation
 from vectorplug.evaluation.tuning.storage import QDRANT
 from vectorplug.search import open_store
 from vectorplug.search.config import IndexConfig
@@ -32,8 +31,8 @@ NAME = "tuned"
 
 
 def main(folder: str, answer: str) -> None:
-    told = Recommendation.model_validate(json.loads(Path(answer).read_text("utf-8"))["recommendation"])
-    config = IndexConfig.of(told.config)
+    told = json.loads(Path(answer).read_text("utf-8"))["recommendation"]
+    config = IndexConfig.of(told["config"])
     collection = read_collection(folder)
     whole = IndexConfig(model=config.model).vectorizer()
     workload = encode_workload(collection, whole, cache=user_cache_path("vectorplug") / "encoded")
@@ -54,11 +53,11 @@ def main(folder: str, answer: str) -> None:
                 found.append({places[str(hit.id)] for hit in hits})
         size = _bytes(Path(place), config)
     recall = statistics.fmean(len(best & {*row.tolist()}) / len(row) for best, row in zip(found, wanted, strict=True))
-    table = Table("", "predicted", "real", title=f"{collection.name}: {told.label}", title_justify="left", box=None)
-    told = told.predicted
-    table.add_row("recall@10", f"{told.recall_at_10:.3f}", f"{recall:.3f}")
-    table.add_row("bytes a document", f"{told.bytes_per_document:,.0f}", f"{size:,.0f}")
-    table.add_row("ms a query, median", f"{told.ms_per_query:.2f}", f"{1000 * statistics.median(seconds):.2f}")
+    table = Table("", "predicted", "real", title=f"{collection.name}: {told['label']}", title_justify="left", box=None)
+    predicted = told["predicted"]
+    table.add_row("recall@10", f"{predicted['recall@10']:.3f}", f"{recall:.3f}")
+    table.add_row("bytes a document", f"{predicted['bytes_per_document']:,.0f}", f"{size:,.0f}")
+    table.add_row("ms a query, median", f"{predicted['ms_per_query']:.2f}", f"{1000 * statistics.median(seconds):.2f}")
     console.print(table)
 
 

@@ -16,6 +16,7 @@ from vectorplug.residency.cache import ModelCache
 from vectorplug.server.app import create_app
 from vectorplug.server.auth import Keys
 from vectorplug.server.engine import Engine
+from vectorplug.server.fdes import open_fdes
 from vectorplug.server.limits import Limits
 from vectorplug.server.names import Names
 
@@ -38,13 +39,14 @@ def serving(
     keys: tuple[str, ...] = (),
     cache: ModelCache | None = None,
     stored: Mapping[str, MultiVectors] | None = None,
+    fdes: Mapping[str, str] | None = None,
     port: int = 0,
     wait: bool = True,
     **limits: Any,
 ) -> Iterator[Running]:
     """A server of `models` (the first is the default), stopped, with its threads, at the end of the block.
 
-    The default model is loaded already, unless `wait` is False.
+    The default model is loaded already, unless `wait` is False. `fdes` are those of models, as of `--fde`.
     """
     asked = {
         "body_bytes": 32 << 20,
@@ -56,7 +58,9 @@ def serving(
         **limits,
     }
     bounds = Limits(keys=Keys(keys), **asked)
-    engine = Engine(cache or ModelCache(device="cpu", dtype="float32"), Names(models), bounds)
+    names = Names(models)
+    cache = cache or ModelCache(device="cpu", dtype="float32")
+    engine = Engine(cache, names, bounds, open_fdes(fdes or {}, names))
     app = create_app(engine, bounds, stored=stored)
     listening = socket.create_server(("127.0.0.1", port))
     port = listening.getsockname()[1]

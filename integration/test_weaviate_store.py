@@ -9,11 +9,11 @@ import pytest
 import stamina
 from corpus import FDE
 from fit_suite import TEXTS, KeptFitSuite
-from refit_suite import UNFITTED, NoRefitSuite, assert_searches
+from refit_suite import LATER, UNFITTED, RefitSuite, assert_searches
 from store_suite import DOCUMENTS, PAYLOADS, QUERIES, KeptStoreSuite, OpenStore, assert_same, filled, plain_store
-from vectorplug_weaviate import WeaviateStore, batch, connection, layout, place, searching
+from vectorplug_weaviate import WeaviateStore, batch, collection, connection, layout, place, searching
 from vectorplug_weaviate.collection import WeaviateCollection
-from weaviate.classes.config import ConsistencyLevel, DataType, Property
+from weaviate.classes.config import Configure, ConsistencyLevel, DataType, Property
 from weaviate.classes.query import Filter
 from weaviate.proto.v1 import base_pb2, batch_pb2
 from weaviate_server import WeaviateServer
@@ -24,7 +24,7 @@ from vectorplug.search.fingerprint import CollectionInfo
 from vectorplug.search.hits import key_of
 
 
-class TestWeaviate(KeptStoreSuite, KeptFitSuite, NoRefitSuite):
+class TestWeaviate(KeptStoreSuite, KeptFitSuite, RefitSuite):
     @pytest.fixture
     def open_store_under_test(self, open_weaviate: OpenStore) -> OpenStore:
         return open_weaviate
@@ -45,6 +45,70 @@ class TestWeaviate(KeptStoreSuite, KeptFitSuite, NoRefitSuite):
             assert store.vectorizer.fde == fitted
             assert store.add(TEXTS[:5], ids=range(5)).added == 5
             assert_searches(store, TEXTS[:5])
+
+    def test_a_tenant_is_not_fitted_again(self, open_store_under_test: OpenStore) -> None:
+        with open_store_under_test(tenant="a", vectorizer=UNFITTED) as store:
+            store.fit(TEXTS[:50])
+            store.add(TEXTS[:50], ids=range(50))
+            info = store.info
+            with pytest.raises(StoreError, match="cannot be given another FDE: index into a new collection"):
+                store.refit(show_progress_bar=False)
+            assert store.info == info
+            assert_searches(store, TEXTS[:50])
+
+    def test_who_has_it_open_at_a_refit_goes_on(self, open_store_under_test: OpenStore) -> None:
+        with open_store_under_test(vectorizer=UNFITTED) as first:
+            first.fit(TEXTS[:50])
+            first.add(TEXTS, ids=range(300))
+            other = open_store_under_test(vectorizer=UNFITTED)
+            assert first.refit(show_progress_bar=False).switched
+            assert_searches(other, TEXTS)
+            assert other.add(LATER[:5], ids=range(300, 305)).added == 5
+            assert_searches(other, [*TEXTS, *LATER[:5]])
+            other.close()
+            assert_searches(first, TEXTS)
+        with open_store_under_test(vectorizer=UNFITTED) as again:
+            assert again.backfill(outputs=("fde",), show_progress_bar=False).filled == 5
+            assert_searches(again, [*TEXTS, *LATER[:5]])
+
+    def test_a_refit_has_the_index_of_the_fdes_before(
+        self, open_store_under_test: OpenStore, weaviate_under_test: WeaviateServer, prefix: str
+    ) -> None:
+        rq = Configure.VectorIndex.Quantizer.rq(bits=8)
+        with open_store_under_test(vectorizer=UNFITTED, fde_quantizer=rq) as store:
+            store.fit(TEXTS[:50])
+            store.add(TEXTS, ids=range(300))
+        with open_store_under_test(vectorizer=UNFITTED) as store:
+            assert store.refit(show_progress_bar=False).switched
+            assert store.info is not None
+            name = store.info.vector_names["fde"]
+            store.add(LATER[:1], ids=[300])
+            assert_searches(store, [*TEXTS, LATER[0]])
+        with weaviate_under_test.connect() as client:
+            handle = client.collections.use(f"{prefix}docs")
+            vectors = handle.config.get().vector_config or {}
+            assert vectors.keys() == {"tokens", "fde", name}
+            assert vectors["fde"].vector_index_config == vectors[name].vector_index_config
+            lying = [handle.query.fetch_object_by_id(key_of(i), include_vector=True).vector.keys() for i in (0, 300)]
+        # The vectors from before are where they were, and a new document has none.
+        assert lying == [{"tokens", "fde", name}, {"tokens", name}]
+
+    def test_vectors_that_wait_to_be_indexed_are_not_searched_yet(
+        self, open_store_under_test: OpenStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with open_store_under_test(vectorizer=UNFITTED) as store:
+            store.fit(TEXTS[:50])
+            store.add(TEXTS, ids=range(300))
+            before = store.vectorizer.fde
+            with monkeypatch.context() as patched:
+                patched.setattr(collection, "queued", lambda _: True)
+                with pytest.raises(StoreUnavailableError, match="wait to be indexed"):
+                    store.refit(show_progress_bar=False)
+            assert store.vectorizer.fde == before
+            assert_searches(store, TEXTS)
+            report = store.refit(show_progress_bar=False)
+            assert (report.switched, report.filling.filled) == (True, 0)
+            assert_searches(store, TEXTS)
 
     def test_a_collection_of_somebody_s_is_no_place_for_a_fit(
         self, open_store_under_test: OpenStore, weaviate_under_test: WeaviateServer, prefix: str

@@ -5,7 +5,7 @@ numbers of any encoder's tokens lie about as those of a normal distribution do, 
 levels that are best for one. Inner products stay what they are if the query is turned, too, so nothing is turned back
 for MaxSim. Source of the levels: Lloyd, Least squares quantization in PCM, 1982; Max, 1960.
 
-Of exact MaxSim's best 10, found again by int4 among its best 100 (docs/benchmarks.md): 0.955 to 0.977 for 128
+Of exact MaxSim's best 10, found again by int4 among its best 100 (docs/databases.md): 0.955 to 0.977 for 128
 numbers, where the same bytes without rotation and levels find 0.924 to 0.958.
 """
 

@@ -1,7 +1,7 @@
 """A vectorizer whose model runs in a `vectorplug serve` elsewhere; this side needs no torch and no GPU."""
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
@@ -13,7 +13,7 @@ import stamina
 from tqdm.auto import tqdm
 
 from vectorplug.blobs import encoded_of, parse
-from vectorplug.compressor import Compressor
+from vectorplug.compressor import Compressor, compressor_of, needs_fit
 from vectorplug.encoded import Encoded, Output, TokenDtype, wanted_outputs
 from vectorplug.errors import ConfigurationError, FingerprintError, InputError, VectorplugError
 from vectorplug.models.options import check_options, shaped
@@ -44,7 +44,8 @@ class RemoteVectorizer:
 
     url      of a `vectorplug serve`, such as http://localhost:8090
     model    one that the server names; None is its default
-    fde      "default" is the server's; a `Muvera` is computed there, another `Compressor` here
+    fde      "default" is the server's, which gives its fit, too; it and a `Muvera` are computed there, another
+             `Compressor` here
     api_key  where the server asks for one
     timeout  seconds that the server has for one request, the load of its model included
     pool_factor, dimensions  those of all calls that name none, as of `Vectorizer`; lengths are the server's
@@ -70,6 +71,7 @@ class RemoteVectorizer:
         self._timeout = timeout
         self._asked_model = model
         self._fingerprint: str | None = None
+        self._their_fde: str | None = None
         wanted = Recipe.of(pool_factor=pool_factor, dimensions=dimensions)
         self._max_texts = TEXTS_A_REQUEST
         self._first: RemoteVectorizer | None = None
@@ -172,7 +174,17 @@ class RemoteVectorizer:
             raise self._strange("leaves out vectors")
         self._token_dim, self._dense_dim = encoded.tokens.dim, encoded.dense.shape[1]
         self._model, self._fingerprint = facts["model"], facts["fingerprint"]
-        return self._checked(Muvera.from_fingerprint(facts["fde_fingerprint"]) if fde == "default" else fde)
+        if fde == "default":
+            self._their_fde = facts["fde_fingerprint"]
+            fde = compressor_of(self._their_fde, self._fit(self._their_fde) if needs_fit(self._their_fde) else None)
+        return self._checked(fde)
+
+    def _fit(self, fingerprint: str) -> bytes:
+        """What the server's FDE has learnt, so that a store can keep it beside the vectors."""
+        answer = self._answer(lambda: self._client.get(f"v1/fits/{fingerprint}"))
+        if answer.status_code != 200:
+            raise error_of(answer, self._shown_url)
+        return answer.content
 
     def _checked(self, fde: Compressor | None) -> Compressor | None:
         if fde is not None and fde.dim != self._token_dim:
@@ -198,7 +210,8 @@ class RemoteVectorizer:
         whole_dims = {"tokens": self._token_dim, "dense": self._dense_dim}
         check_options({name: dim for name, dim in whole_dims.items() if name in wanted}, dimensions, pool_factor)
         dimensions = dimensions or self._recipe.dimensions
-        folded_here = "fde" in wanted and type(self._fde) is not Muvera
+        fingerprint = self._fde.fingerprint if "fde" in wanted and self._fde is not None else None
+        folded_here = fingerprint not in (None, self._their_fde) and type(self._fde) is not Muvera
         options: dict[str, Any] = {"outputs": wanted}
         if folded_here:
             # From the whole tokens, which are shaped afterwards.
@@ -207,7 +220,7 @@ class RemoteVectorizer:
             options |= {"dimensions": dimensions, "pool_factor": pool_factor}
             # bfloat16 is no dtype of the wire.
             options["token_dtype"] = "float32" if token_dtype == "bfloat16" else token_dtype
-            options["fde"] = self._fde.fingerprint if "fde" in wanted and self._fde is not None else None
+            options["fde"] = fingerprint
         whole = self._requests(texts, role, options, show_progress_bar)
         if folded_here:
             whole = replace(self._folded(whole, role), tokens=whole.tokens if "tokens" in wanted else None)
@@ -251,7 +264,8 @@ class RemoteVectorizer:
         self, texts: Sequence[str], role: "Role", options: Mapping[str, Any]
     ) -> tuple[Encoded, Mapping[str, str]]:
         body = {"model": self._asked_model, "input": texts, "role": role, **options}
-        answer = self._answer({name: value for name, value in body.items() if value is not None})
+        sent = {name: value for name, value in body.items() if value is not None}
+        answer = self._answer(lambda: self._client.post("v1/encode", json=sent))
         if answer.status_code != 200:
             raise error_of(answer, self._shown_url)
         if answer.headers.get("content-type") != SAFETENSORS:
@@ -269,7 +283,7 @@ class RemoteVectorizer:
         self._max_texts = min(TEXTS_A_REQUEST, int(answer.headers.get("x-vectorplug-max-texts", TEXTS_A_REQUEST)))
         return encoded, facts
 
-    def _answer(self, body: Mapping[str, Any]) -> httpx.Response:
+    def _answer(self, ask: Callable[[], httpx.Response]) -> httpx.Response:
         if self._client.is_closed:
             raise VectorplugError("this remote vectorizer is closed: make another.")
         try:
@@ -277,7 +291,7 @@ class RemoteVectorizer:
                 on=FAULTS, attempts=ATTEMPTS, timeout=None, wait_initial=0.1, wait_max=2.0, wait_jitter=0.1
             ):
                 with attempt:
-                    return self._client.post("v1/encode", json=body)
+                    return ask()
         except (httpx.ReadTimeout, httpx.WriteTimeout) as error:
             raise VectorplugError(
                 f"{self._shown_url} gave no answer within {self._timeout:g} s: give it more (timeout=), or fewer texts."

@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     """More keys, one a line."""
     allow_models: Annotated[dict[str, str], NoDecode] = {}
     """What requests may load beyond the catalogue's models on this machine: NAME or NAME=MODEL, with commas."""
+    fde: Annotated[dict[str, str], NoDecode] = {}
+    """What folds tokens, with commas: FDE of the default model, NAME=FDE of another; a file of `Lemur.save`, or a
+    fingerprint of MUVERA."""
     vectors: Annotated[dict[str, str], NoDecode] = {}
     """Stored tokens that `POST /v1/score` may score: NAME=FILE, as `MultiVectors.save` writes them, with commas."""
     truncate: bool = False
@@ -68,6 +71,15 @@ class Settings(BaseSettings):
             return value
         parts = (part.strip().partition("=") for part in value.split(",") if part.strip())
         return {name.strip(): (target or name).strip() for name, _, target in parts}
+
+    @field_validator("fde", mode="before")
+    @classmethod
+    def _of_models(cls, value: Any) -> Any:
+        """`a,b=c` -> {"": a, b: c}: without a name it is the default model's."""
+        if not isinstance(value, str):
+            return value
+        parts = (part.strip().rpartition("=") for part in value.split(",") if part.strip())
+        return {name.strip(): target.strip() for name, _, target in parts}
 
     def with_(self, **changes: Any) -> "Settings":
         """These settings, some of them replaced and checked; ConfigurationError as for variables."""

@@ -68,7 +68,7 @@ FUSION_K = 2
 class EdgeCollection(Database[Filter]):
     """The engine's shard of one collection, open or yet to be made; after an error of the engine it is loaded anew."""
 
-    can_refit: ClassVar[bool] = True
+    can_refit = True
     has_one_user: ClassVar[bool] = True
 
     def __init__(self, folder: CollectionFolder) -> None:

@@ -46,7 +46,7 @@ class ServerCollection(Database[models.Filter]):
     """
 
     writes_at_once: ClassVar[int] = 4
-    can_refit: ClassVar[bool] = True
+    can_refit = True
 
     def __init__(self, connection: Connection, creation: Creation, *, close: Callable[[], None] | None = None) -> None:
         check_creation(creation)

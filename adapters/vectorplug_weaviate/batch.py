@@ -16,6 +16,7 @@ from weaviate.proto.v1 import base_pb2, batch_pb2
 
 from vectorplug.encoded import Encoded, Output
 from vectorplug.multivectors import MultiVectors
+from vectorplug.search.database import NO_NAMES
 from vectorplug.search.hits import Rows
 from vectorplug.search.records import record_start
 from vectorplug_weaviate.payload import encode
@@ -40,12 +41,17 @@ def largest(message_bytes: int) -> int:
     return max(1, message_bytes - FRAME_BYTES)
 
 
-def objects_of(rows: Rows, collection: str, tenant: str | None) -> Iterator[Pieces]:
-    """The objects of `rows` one after the other, each a serialised `BatchObject` in pieces."""
-    names = [name for name, _ in rows.encoded.vectors()]
-    for row, vectors in zip(rows.rows, _vectors_of(rows.encoded), strict=True):
+def objects_of(
+    rows: Rows, collection: str, tenant: str | None, names: Mapping[Output, str] = NO_NAMES
+) -> Iterator[Pieces]:
+    """The objects of `rows` one after the other, each a serialised `BatchObject` in pieces.
+
+    Their vectors go under `names`, else under their own.
+    """
+    stored = [names.get(output, output) for output, _ in rows.encoded.vectors()]
+    for row, vectors in zip(rows.rows, _vectors_of(rows.encoded, names), strict=True):
         head = batch_pb2.BatchObject(
-            uuid=row.key, collection=collection, tenant=tenant, properties=_properties(encode(row, names))
+            uuid=row.key, collection=collection, tenant=tenant, properties=_properties(encode(row, stored))
         )
         yield [head.SerializeToString(), *vectors]
 
@@ -71,9 +77,12 @@ def messages(
         yield count, b"".join([*pieces, tail])
 
 
-def _vectors_of(encoded: Encoded) -> Iterator[Pieces]:
+def _vectors_of(encoded: Encoded, names: Mapping[Output, str]) -> Iterator[Pieces]:
     """The named vectors of each text, as fields of its object."""
-    columns = [_tokens(part) if name == "tokens" else _singles(name, part) for name, part in encoded.vectors()]
+    columns = [
+        _tokens(part) if output == "tokens" else _singles(names.get(output, output), part)
+        for output, part in encoded.vectors()
+    ]
     return (list(chain.from_iterable(fields)) for fields in zip(*columns, strict=True))
 
 
@@ -87,7 +96,7 @@ def _tokens(tokens: MultiVectors) -> Iterator[Pieces]:
         yield _field(head, [dim, values[begin * width : end * width]])
 
 
-def _singles(name: Output, vectors: npt.NDArray[Any]) -> Iterator[Pieces]:
+def _singles(name: str, vectors: npt.NDArray[Any]) -> Iterator[Pieces]:
     """The numbers of each text's one vector, in float32, little-endian."""
     values = _bytes(vectors)
     head = base_pb2.Vectors(name=name, type=base_pb2.Vectors.VECTOR_TYPE_SINGLE_FP32).SerializeToString()

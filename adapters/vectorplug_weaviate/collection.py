@@ -25,7 +25,7 @@ from vectorplug_weaviate.connection import Connection
 from vectorplug_weaviate.filling import Filling
 from vectorplug_weaviate.fits import Fits
 from vectorplug_weaviate.layout import Creation, check_creation, definition, extended, lacking_properties
-from vectorplug_weaviate.mending import mend, unindexed
+from vectorplug_weaviate.mending import mend, queued, unindexed
 from vectorplug_weaviate.place import Place, in_parts
 from vectorplug_weaviate.properties import Properties
 from vectorplug_weaviate.schema import CONTENT, ID, PAYLOAD, class_name, info_of
@@ -60,7 +60,7 @@ class WeaviateCollection(Database[FilterReturn]):
         check_creation(creation)
         self._connection = connection
         self._creation = creation
-        self._dims: Mapping[Output, int] = {}
+        self._info: CollectionInfo | None = None
         self._written: deque[str] = deque(maxlen=LAST_WRITTEN)
         self._level = None if consistency_level is None else LEVELS[consistency_level]
         self._place = Place(connection, class_name(collection), tenant=tenant, consistency_level=consistency_level)
@@ -68,6 +68,8 @@ class WeaviateCollection(Database[FilterReturn]):
         self._searching = Searching(self._place, self._properties)
         self._filling = Filling(self._place, self._properties)
         self._fits = Fits(connection, self._place.name, creation, consistency_level)
+        # The description is that of all tenants, and a store fills one.
+        self.can_refit = tenant is None
 
     def open(self) -> CollectionInfo | None:
         """What the collection was made with; None where it is not there."""
@@ -128,7 +130,7 @@ class WeaviateCollection(Database[FilterReturn]):
         self.delete(self._unindexed([row.key for row in rows.rows]))
         failed: list[tuple[object, str]] = []
         position = 0
-        objects = objects_of(rows, self._place.name, self._place.tenant)
+        objects = objects_of(rows, self._place.name, self._place.tenant, self._searching.names)
         for count, message in messages(objects, self._connection.message_bytes, self._level):
             keys = [row.key for row in rows.rows[position : position + count]]
             # What a broken attempt has stored and not indexed, the next would find unchanged, and never index.
@@ -147,7 +149,7 @@ class WeaviateCollection(Database[FilterReturn]):
         """key -> content hash of the objects that are there, "" of those that another program wrote."""
         there = dict(self._place.read(keys, [ID, CONTENT]))
         contents = {key: payload.Content.of(properties) for key, properties in there.items()}
-        lost = unindexed(self._place, contents, self._dims)
+        lost = unindexed(self._place, contents, self._searched())
         return {
             key: contents[key].hash if properties.get(ID) is not None else ""
             for key, properties in there.items()
@@ -156,7 +158,12 @@ class WeaviateCollection(Database[FilterReturn]):
 
     def _unindexed(self, keys: Sequence[str]) -> list[str]:
         contents = {key: payload.Content.of(found) for key, found in self._place.read(keys, [CONTENT])}
-        return sorted(unindexed(self._place, contents, self._dims))
+        return sorted(unindexed(self._place, contents, self._searched()))
+
+    def _searched(self) -> dict[str, int]:
+        """Name -> numbers of the vectors that are searched."""
+        dims = {} if self._info is None else self._info.dims
+        return {self._searching.names.get(output, output): dim for output, dim in dims.items()}
 
     def payloads(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """key -> the caller's payload of the objects that are there."""
@@ -198,6 +205,11 @@ class WeaviateCollection(Database[FilterReturn]):
 
     def extend(self, info: CollectionInfo) -> None:
         """Add our properties, then the vectors and `info` in one change of the schema."""
+        if self._info is not None and self._info.refit is not None and info.refit is None and queued(self._place):
+            raise StoreUnavailableError(
+                f"vectors of collection {self._place.name!r} wait to be indexed (ASYNC_INDEXING), and a search would "
+                "not find them yet; the former FDEs are still searched. The same call goes on when they are indexed."
+            )
         doing, path = f"Extending collection {self._place.name!r}", f"/schema/{self._place.name}"
         schema = self._connection.rest(doing, "get", path)
         changed = extended(schema, info, self._creation)
@@ -211,20 +223,32 @@ class WeaviateCollection(Database[FilterReturn]):
 
     def unfilled(self, field: str, names: Sequence[str]) -> Iterator[Sequence[Unfilled]]:
         """Pages of those documents that lack one of the vectors, or whose text changed since."""
-        return self._filling.unfilled(field, names, self._dims)
+        return self._filling.unfilled(field, names, self._info)
 
     def fill(
         self,
         field: str,
         documents: Sequence[Unfilled],
         encoded: Encoded,
-        names: Mapping[Output, str] = NO_NAMES,  # noqa: ARG002  # a collection in Weaviate has no others
+        names: Mapping[Output, str] = NO_NAMES,
     ) -> None:
         """Write the vectors of those documents whose text is still that of `documents`."""
-        self._filling.fill(field, documents, encoded)
+        self._filling.fill(field, documents, encoded, names, self._info)
+
+    def drop_vectors(self, name: str, info: CollectionInfo) -> None:  # noqa: ARG002
+        """Write `info`. The vectors stay: Weaviate drops some only by an endpoint that is experimental and off.
+
+        A document that is written anew has none of them.
+        """
+        self.extend(info)
+
+    def drop_fit(self, fingerprint: str) -> None:
+        """Remove a fit that was kept."""
+        self._fits.drop(fingerprint)
 
     def _is(self, info: CollectionInfo) -> None:
-        self._dims = info.dims
+        self._info = info
+        self._searching.names = info.vector_names
         self._properties.adopted = info.adopted
 
 

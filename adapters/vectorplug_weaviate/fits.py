@@ -7,7 +7,7 @@ from weaviate.classes.config import ConsistencyLevel
 from weaviate.classes.query import Filter
 
 from vectorplug.errors import StoreError, StoreUnavailableError
-from vectorplug.search.artefacts import Part, joined, parts_of
+from vectorplug.search.artefacts import Part, joined, keys_of, parts_of
 from vectorplug_weaviate.connection import Connection
 from vectorplug_weaviate.layout import Creation
 
@@ -47,6 +47,13 @@ class Fits:
     def read(self, fingerprint: str) -> bytes | None:
         """What was kept; None where it is not there, or not whole."""
         return joined(fingerprint, self._parts) if self._exists() else None
+
+    def drop(self, fingerprint: str) -> None:
+        """Remove a fit, if it is there."""
+        keys = keys_of(fingerprint, self._parts) if self._exists() else []
+        if keys:
+            wanted = Filter.by_id().contains_any(keys)
+            self._call("Dropping a fit of", lambda: self._handle.data.delete_many(where=wanted))
 
     def _write(self, part: Part) -> None:
         properties = {"fit": part.fingerprint, "number": part.number, "count": part.count, "data": part.text}

@@ -7,10 +7,10 @@ from weaviate.classes.config import Configure, VectorDistances
 from weaviate.collections.classes.config_base import _QuantizerConfigCreate
 from weaviate.collections.classes.config_vector_index import _MultiVectorEncodingConfigCreate
 
-from vectorplug.encoded import Output
+from vectorplug.encoded import OUTPUTS, Output
 from vectorplug.errors import ConfigurationError, StoreError
 from vectorplug.search.fingerprint import CollectionInfo, StoredDtypes
-from vectorplug_weaviate.schema import CONTENT, ID, PART, PAYLOAD, described, description_of
+from vectorplug_weaviate.schema import CONTENT, ID, PART, PAYLOAD, described, description_of, vectors_in
 
 __all__ = ["Creation", "check_creation", "definition", "extended", "lacking_properties"]
 
@@ -80,17 +80,21 @@ def definition(name: str, info: CollectionInfo, creation: Creation, *, tenants: 
 def extended(schema: Mapping[str, Any], info: CollectionInfo, creation: Creation) -> dict[str, Any]:
     """The schema of a collection that is there, with the vectors that `info` has beyond what it was made with.
 
-    StoreError where it has vectors of such a name that are somebody else's.
+    Those of a refit have the same index as the FDEs that are there, unless `creation` says another. StoreError where it
+    has vectors of such a name that are somebody else's.
     """
     vectors = dict(schema.get("vectorConfig") or {})
     theirs, before = description_of(schema.get("description"), f"collection {schema['class']!r} in Weaviate")
     ours = before.dims if before is not None else {}
-    if taken := [name for name in info.dims if name in vectors and name not in ours]:
+    if taken := [name for name in OUTPUTS if name in info.dims and name in vectors and name not in ours]:
         raise StoreError(
             f"collection {schema['class']!r} has a vector {taken[0]!r} of its own, and vectorplug's would have that "
             "name. Nothing was changed; copy the collection without it, or index into a new one."
         )
-    made = {name: vector for name, vector in _vectors(info, creation).items() if name not in ours}
+    made = {name: vector for name, vector in _vectors(info, creation).items() if name not in vectors}
+    searched = vectors.get(info.vector_names.get("fde", "fde"))
+    if info.refit is not None and info.refit.vector in made and searched and not creation.get("fde_quantizer"):
+        made[info.refit.vector] = searched
     return {**schema, "vectorConfig": vectors | made, "description": described(theirs, info)}
 
 
@@ -105,7 +109,8 @@ def lacking_properties(schema: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _vectors(info: CollectionInfo, creation: Creation) -> dict[str, Any]:
-    for output, numbers in info.dims.items():
+    vectors = vectors_in(info)
+    for output, numbers in vectors.values():
         if numbers > MAX_NUMBERS:
             raise ConfigurationError(
                 f"{output} vectors have {numbers:,} numbers, Weaviate takes at most {MAX_NUMBERS:,}"
@@ -113,12 +118,12 @@ def _vectors(info: CollectionInfo, creation: Creation) -> dict[str, Any]:
             )
     own = _quantizer(info.dtypes)
     return {
-        output: {
+        name: {
             "vectorizer": {"none": {}},
             "vectorIndexType": "hnsw",
             "vectorIndexConfig": _index(output, own, creation),
         }
-        for output in info.dims
+        for name, (output, _) in vectors.items()
     }
 
 

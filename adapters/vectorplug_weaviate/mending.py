@@ -13,25 +13,24 @@ import numpy as np
 import numpy.typing as npt
 from weaviate.classes.query import Filter
 
-from vectorplug.encoded import OUTPUTS, Output
 from vectorplug_weaviate.connection import GoneError
 from vectorplug_weaviate.payload import NO_CONTENT, Content
 from vectorplug_weaviate.place import Place, in_parts
 from vectorplug_weaviate.schema import CONTENT
 
-__all__ = ["mend", "turned", "unindexed", "update"]
+__all__ = ["mend", "queued", "turned", "unindexed", "update"]
 
 
-def unindexed(place: Place, contents: Mapping[str, Content], dims: Mapping[Output, int]) -> set[str]:
+def unindexed(place: Place, contents: Mapping[str, Content], dims: Mapping[str, int]) -> set[str]:
     """Those of the keys that lack in the index of one of the vectors that they have, as their `contents` say.
 
     None where the server indexes in the background and is not done: it cannot be told then.
     """
     lacking: set[str] = set()
     for name, dim in dims.items():
-        holders = [key for key, content in contents.items() if name in content.vectors]
+        holders = [key for key, content in contents.items() if content.has(name)]
         lacking |= set(holders) - _indexed(place, name, dim, holders)
-    return set() if lacking and _queued(place) else lacking
+    return set() if lacking and queued(place) else lacking
 
 
 def mend(place: Place, keys: Sequence[str]) -> None:
@@ -45,10 +44,11 @@ def mend(place: Place, keys: Sequence[str]) -> None:
             ),
         )
         for each in reply.objects:
-            ours = {name: vector for name, vector in each.vector.items() if name in OUTPUTS}
+            content = Content.of(each.properties)
+            ours = {name: vector for name, vector in each.vector.items() if content.has(name)}
             # Whoever is cut off in between leaves an object without content: the next `add` writes it anew.
             update(place, str(each.uuid), {CONTENT: NO_CONTENT}, turned(ours))
-            update(place, str(each.uuid), {CONTENT: str(each.properties[CONTENT])}, ours)
+            update(place, str(each.uuid), {CONTENT: str(content)}, ours)
 
 
 def update(place: Place, key: str, properties: Mapping[str, Any], vectors: Mapping[str, Any] | None) -> None:
@@ -62,7 +62,7 @@ def turned(vectors: Mapping[str, Any]) -> dict[str, Any]:
     return {name: (-np.asarray(vector, np.float32)).tolist() for name, vector in vectors.items()}
 
 
-def _indexed(place: Place, name: Output, dim: int, keys: Sequence[str]) -> set[str]:
+def _indexed(place: Place, name: str, dim: int, keys: Sequence[str]) -> set[str]:
     """Those that a search for any vector finds among the keys."""
     vector: npt.NDArray[np.float32] = np.ones((1, dim) if name == "tokens" else dim, np.float32)
     found: set[str] = set()
@@ -81,7 +81,7 @@ def _indexed(place: Place, name: Output, dim: int, keys: Sequence[str]) -> set[s
     return found
 
 
-def _queued(place: Place) -> bool:
+def queued(place: Place) -> bool:
     """Whether vectors wait to be indexed."""
     nodes = place.call("Reading", lambda: place.connection.client.cluster.nodes(place.name, output="verbose"))
     return any(shard.vector_queue_length for node in nodes for shard in node.shards or ())

@@ -16,7 +16,7 @@ from uuid import UUID
 from pydantic import BaseModel
 from weaviate.classes.config import DataType, Property, Tokenization
 
-from vectorplug.encoded import OUTPUTS, Output
+from vectorplug.encoded import OUTPUTS
 from vectorplug.search.hits import Id, Row
 from vectorplug.search.ingest import TEXT
 from vectorplug_weaviate.schema import CONTENT, ID, PART, PARTS, PAYLOAD
@@ -47,6 +47,11 @@ LISTS = {
     DataType.NUMBER: DataType.NUMBER_ARRAY,
     DataType.TEXT: DataType.TEXT_ARRAY,
 }
+# FDEs of a refit: the digits of a name, in two places of 29 bits, the highest of which says that there is one.
+REFIT = "fde_"
+FDE_OF_REFIT = re.compile(REFIT + "[0-9a-f]{7,}")
+REFITTED = (3, 32)
+REFIT_THERE = 1 << 28
 # A property that the caller added to the schema beforehand may have one of these types instead.
 ALSO = {DataType.NUMBER: {DataType.INT}, DataType.TEXT: {DataType.DATE, DataType.UUID}}
 
@@ -106,10 +111,11 @@ class Content:
     """What an object's vectors were made from, as a hash of 16 hex digits, and which they are.
 
     It is kept in the property CONTENT as a UUID: a change of any text makes Weaviate ask its modules for new vectors.
+    FDEs of a refit are known by the first digits of their name; there is room for two, those before and after.
     """
 
     hash: str
-    vectors: frozenset[Output]
+    vectors: frozenset[str]
 
     @classmethod
     def of(cls, properties: Mapping[str, Any]) -> Self:
@@ -119,22 +125,43 @@ class Content:
             return cls("", frozenset())
         digits = UUID(str(stored)).hex
         held = int(digits[16:], 16)
-        return cls(digits[:16], frozenset(name for i, name in enumerate(OUTPUTS) if held >> i & 1))
+        names: set[str] = {name for i, name in enumerate(OUTPUTS) if held >> i & 1}
+        for begin in REFITTED:
+            if held >> begin & REFIT_THERE:
+                names.add(f"{REFIT}{held >> begin & REFIT_THERE - 1:07x}")
+        return cls(digits[:16], frozenset(names))
+
+    @classmethod
+    def made(cls, made_of: str, names: Iterable[str]) -> Self:
+        """Of the vectors of those names."""
+        return cls(made_of, frozenset(map(_known, names)))
+
+    def has(self, name: str) -> bool:
+        """Whether the vector of that name is among them."""
+        return _known(name) in self.vectors
 
     def __str__(self) -> str:
         held = sum(1 << i for i, name in enumerate(OUTPUTS) if name in self.vectors)
+        refitted = sorted(name for name in self.vectors if name not in OUTPUTS)
+        for begin, name in zip(REFITTED, refitted, strict=False):
+            held |= (REFIT_THERE | int(name.removeprefix(REFIT), 16)) << begin
         return str(UUID(f"{self.hash:0>16}{held:016x}"))
+
+
+def _known(name: str) -> str:
+    """What an object says of a vector of that name."""
+    return name[: len(REFIT) + 7] if FDE_OF_REFIT.fullmatch(name) else name
 
 
 NO_CONTENT = str(Content("", frozenset()))
 
 
-def encode(row: Row, vectors: Collection[Output]) -> dict[str, Any]:
-    """The properties to store of a document with these vectors."""
+def encode(row: Row, vectors: Collection[str]) -> dict[str, Any]:
+    """The properties to store of a document with vectors of these names."""
     return {
         **fields_of(row.payload),
         ID: json.dumps(row.id),
-        CONTENT: str(Content(row.content, frozenset(vectors))),
+        CONTENT: str(Content.made(row.content, vectors)),
         PAYLOAD: json.dumps(row.payload, ensure_ascii=False),
         PART: part_of(row.key),
     }

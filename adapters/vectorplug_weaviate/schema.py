@@ -22,6 +22,7 @@ __all__ = [
     "description_of",
     "info_of",
     "is_walked",
+    "vectors_in",
 ]
 
 ID = "_vectorplug_id"
@@ -60,6 +61,14 @@ def description_of(description: str | None, source: str) -> tuple[str, Collectio
     return theirs, CollectionInfo.from_json(ours, source)
 
 
+def vectors_in(info: CollectionInfo) -> dict[str, tuple[Output, int]]:
+    """Name -> which output it is, and its numbers (of one token for "tokens"): all that are in use or being made."""
+    vectors = {info.vector_names.get(output, output): (output, dim) for output, dim in info.dims.items()}
+    if info.refit is not None:
+        vectors[info.refit.vector] = ("fde", info.refit.size)
+    return vectors
+
+
 def info_of(config: CollectionConfig, *, tenant: str | None) -> CollectionInfo:
     """What an existing collection was made with.
 
@@ -78,7 +87,8 @@ def info_of(config: CollectionConfig, *, tenant: str | None) -> CollectionInfo:
             f"{source} was not made by vectorplug: its description says nothing of a model. Nothing was written; "
             "store.backfill(field) gives its objects the vectors that they lack, or choose another name."
         )
-    wrong = [f"vector {name!r} {said}" for name in info.dims if (said := _misfit(config, name))]
+    searched = [(output, info.vector_names.get(output, output)) for output in info.dims]
+    wrong = [f"vector {name!r} {said}" for output, name in searched if (said := _misfit(config, output, name))]
     wrong += [f"property {name!r} is missing" for name in sorted({ID, CONTENT, PAYLOAD, PART} - _names(config))]
     if wrong:
         raise StoreError(
@@ -96,14 +106,14 @@ def is_walked(config: CollectionConfig) -> bool:
     return encoding is not None and 2**encoding.ksim * encoding.dprojections * encoding.repetitions > 2
 
 
-def _misfit(config: CollectionConfig, name: Output) -> str | None:
+def _misfit(config: CollectionConfig, output: Output, name: str) -> str | None:
     """What is wrong with the vector `name` of an existing collection."""
     vector = (config.vector_config or {}).get(name)
     if vector is None:
         return "is missing"
     index: Any = vector.vector_index_config
     multi = getattr(index, "multi_vector", None)
-    if name == "tokens":
+    if output == "tokens":
         return None if multi is not None and multi.encoding is not None else "is no multi-vector with MUVERA"
     if multi is not None:
         return "is a multi-vector"

@@ -1,6 +1,6 @@
 """Searches of one collection: which requests a plan is, and what the server's answers mean."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -11,6 +11,7 @@ from weaviate.classes.query import Filter, FilterReturn, HybridFusion, MetadataQ
 
 from vectorplug.encoded import Encoded, Output
 from vectorplug.errors import InputError
+from vectorplug.search.database import NO_NAMES
 from vectorplug.search.hits import Hit, Question
 from vectorplug.search.modes import Plan
 from vectorplug_weaviate.payload import decode
@@ -41,6 +42,8 @@ class Searching:
     def __init__(self, place: Place, properties: Properties) -> None:
         self._place = place
         self._properties = properties
+        self.names: Mapping[Output, str] = NO_NAMES
+        """Under which the vectors lie, where that is not their own."""
 
     def hits(
         self, question: Question, plan: Plan, limit: int, filter: FilterReturn | None, candidates: int
@@ -103,7 +106,7 @@ class Searching:
                 "Searching",
                 lambda: self._place.handle.query.near_vector(
                     vector,
-                    target_vector=name,
+                    target_vector=self.names.get(name, name),
                     limit=limit,
                     filters=filter,
                     return_metadata=MetadataQuery(distance=True),
@@ -134,7 +137,7 @@ class Searching:
             lambda: self._place.handle.query.hybrid(
                 question.text,
                 vector=vector,
-                target_vector=name,
+                target_vector=self.names.get(name, name),
                 alpha=0.5,
                 fusion_type=HybridFusion.RANKED,
                 limit=limit,

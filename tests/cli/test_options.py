@@ -59,6 +59,7 @@ PROMISED = {
         "--allow-models",
         "--api-key",
         "--api-key-file",
+        "--fde",
         "--help",
         "--host",
         "--model",

@@ -9,7 +9,7 @@ import msgpack
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vectorplug.blobs import arrays_of, dump, encoded_of, parse
@@ -58,6 +58,7 @@ def test_a_form_that_is_not_there_is_refused(header: str) -> None:
     assert caught.value.problem.status == 406
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_any_accept_is_a_form_or_a_refusal(header: str) -> None:
     with contextlib.suppress(RefusedError):
@@ -89,6 +90,7 @@ def test_a_blob_of_no_text_keeps_its_sizes() -> None:
     assert (len(after), after.tokens.dim, after.dense.shape) == (0, 3, (0, 5))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 400), st.integers(0, 255))
 def test_a_damaged_blob_is_an_input_error_or_is_read(place: int, byte: int) -> None:
     whole = dump(arrays_of(encoded()), {"model": "m"})

@@ -27,6 +27,13 @@ def serve(
         list[str] | None,
         typer.Option(help="What requests may name and load: NAME or NAME=MODEL (VECTORPLUG_ALLOW_MODELS)."),
     ] = None,
+    fde: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What folds tokens: FDE of the default model, or NAME=FDE; a file of Lemur.save or a fingerprint of "
+            "MUVERA (VECTORPLUG_FDE)."
+        ),
+    ] = None,
     vectors: Annotated[
         list[str] | None,
         typer.Option(help="Stored tokens for /v1/score: NAME=FILE of MultiVectors.save (VECTORPLUG_VECTORS)."),
@@ -50,6 +57,7 @@ def serve(
         "api_keys": api_key and ",".join(api_key),
         "api_key_file": api_key_file,
         "allow_models": allow_models and ",".join(allow_models),
+        "fde": fde and ",".join(fde),
         "vectors": vectors and ",".join(vectors),
         "truncate": truncate,
     }

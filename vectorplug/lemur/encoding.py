@@ -33,6 +33,7 @@ class Lemur:
               number 256, or as many more as `size` needs
     samples   tokens that stand for those of queries, at least 1: more are better, and slower for documents
     seed      0 to 2^31 - 1: of the features and of what is sampled
+    encoder   fingerprint of the vectorizer whose tokens it was fitted to, where the one who fitted it had one
 
     Raises ConfigurationError. Source: arXiv 2601.21853 (learnt features and the regression); what `size` keeps is
     reduced-rank regression (Izenman 1975).
@@ -44,6 +45,7 @@ class Lemur:
     samples: int = 8192
     seed: int = 42
     fitted: Fit | None = field(default=None, repr=False)
+    encoder: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         dim = self._checked("dim", 1)
@@ -100,6 +102,7 @@ class Lemur:
                 samples=self.samples,
                 seed=self.seed,
             ),
+            encoder=None,
         )
 
     def encode_documents(self, tokens: MultiVectors) -> npt.NDArray[np.float32]:
@@ -121,7 +124,7 @@ class Lemur:
         """Write the fit as one file of a few MB, complete or not there at all; ConfigurationError without a fit."""
         from vectorplug.lemur.artifact import write
 
-        write(Path(path), self._fit, {"samples": self.samples, "seed": self.seed})
+        write(Path(path), self._fit, {"samples": self.samples, "seed": self.seed}, self.encoder)
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -132,15 +135,15 @@ class Lemur:
         """What `save` writes, for a database that keeps it beside the vectors; ConfigurationError without a fit."""
         from vectorplug.lemur.artifact import dumps
 
-        return dumps(self._fit, {"samples": self.samples, "seed": self.seed})
+        return dumps(self._fit, {"samples": self.samples, "seed": self.seed}, self.encoder)
 
     @classmethod
     def from_bytes(cls, data: bytes, source: str = "the fit") -> Self:
         """What `to_bytes` gave; InputError, which names `source`, as of `open`."""
         from vectorplug.lemur.artifact import loads
 
-        fit, parameters = loads(data, source)
-        return cls(dim=fit.dim, size=fit.size, features=fit.features, fitted=fit, **parameters)
+        fit, parameters, encoder = loads(data, source)
+        return cls(dim=fit.dim, size=fit.size, features=fit.features, fitted=fit, encoder=encoder, **parameters)
 
     @property
     def _features(self) -> int:

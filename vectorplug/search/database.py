@@ -28,7 +28,7 @@ class Database(ABC, Generic[Filter]):
 
     writes_at_once: ClassVar[int] = 1
     """Upserts that may run at the same time, each in a thread of its own."""
-    can_refit: ClassVar[bool] = False
+    can_refit: bool = False
     """Whether it has `extend`, `fill` and `drop_vectors` for vectors of any name."""
     has_one_user: ClassVar[bool] = False
     """Whether nobody else can have the collection open."""
@@ -136,7 +136,10 @@ class Database(ABC, Generic[Filter]):
         raise self._no_backfill()
 
     def drop_vectors(self, name: str, info: CollectionInfo) -> None:  # noqa: ARG002
-        """Remove the vectors of that name, if they are there, and write `info` as `create` does."""
+        """Remove the vectors of that name, if they are there, and write `info` as `create` does.
+
+        A database that cannot remove any leaves them: nothing finds them.
+        """
         raise self._no_backfill()
 
     def drop_fit(self, fingerprint: str) -> None:  # noqa: ARG002

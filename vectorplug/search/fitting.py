@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tqdm.auto import tqdm
 
@@ -68,6 +68,7 @@ def fit_reported(
         bar.set_description("Fitting the FDE")
         queries = encode_whole(vectorizer, asked, "query", lemur.dim, show_progress_bar=False).tokens
         fitted = lemur.fit(_documents(vectorizer, chosen, lemur.dim, bar.update), queries)
+    fitted = replace(fitted, encoder=_encoder_of(vectorizer))
     return fitted, FitReport(fitted.fingerprint, sample.seen, len(chosen), time.perf_counter() - began)
 
 
@@ -83,6 +84,12 @@ def _check_numbers(lemur: Lemur, vectorizer: TextVectorizer) -> None:
             f"{vectorizer.model} gives {given or 'no'} numbers a token, the Lemur was made for dim={lemur.dim}: "
             "make it for those of the model."
         )
+
+
+def _encoder_of(vectorizer: TextVectorizer) -> str:
+    """Model and revision: what the vectorizer cuts beyond these is not cut of what a fit sees."""
+    recipe = getattr(vectorizer, "recipe", None)
+    return vectorizer.fingerprint.removesuffix("" if recipe is None else recipe.fingerprint)
 
 
 def _documents(

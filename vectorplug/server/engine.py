@@ -8,19 +8,19 @@ from typing import Any, TypeVar
 
 import numpy.typing as npt
 
+from vectorplug.compressor import Compressor, is_fitted
 from vectorplug.encoded import Encoded, Output
 from vectorplug.errors import InputError, ModelError
 from vectorplug.models.encoder import Facts
 from vectorplug.models.options import check_options, shaped
 from vectorplug.models.tokenizing import Role
-from vectorplug.muvera import Muvera
 from vectorplug.residency.batcher import Batcher, BatcherStats
 from vectorplug.residency.cache import ModelCache
 from vectorplug.residency.events import CacheStats
+from vectorplug.server.fdes import fde_of
 from vectorplug.server.limits import Limits
 from vectorplug.server.names import Names, Wanted
 from vectorplug.server.seen import saw
-from vectorplug.vectorizer import default_fde
 
 __all__ = ["Embeddings", "Engine", "Served", "counts"]
 
@@ -34,7 +34,7 @@ class Served:
     """A model that requests have asked for: its facts, its FDE, and the batcher in front of it."""
 
     facts: Facts
-    fde: Muvera
+    fde: Compressor
     batcher: Batcher
 
     def dims(self, output: Output) -> int:
@@ -68,10 +68,14 @@ class Engine:
     """What every vendor's format is made of. Methods raise the package's own errors; cancelling one frees its place.
 
     A model is loaded by the first request that names it, which waits for it; the event loop goes on meanwhile.
+    `fdes` are those of models, by what `names` calls them, that have another than the default one.
     """
 
-    def __init__(self, cache: ModelCache, names: Names, limits: Limits) -> None:
+    def __init__(
+        self, cache: ModelCache, names: Names, limits: Limits, fdes: Mapping[str, Compressor] | None = None
+    ) -> None:
         self.names = names
+        self._fdes = fdes or {}
         self._cache = cache
         self._limits = limits
         self._served: dict[str, asyncio.Future[Served]] = {}
@@ -161,6 +165,15 @@ class Engine:
             await self.open(wanted)
         await self._moved(self._cache.pin if pinned else self._cache.unpin, wanted.model)
 
+    def fde_for(self, dim: int) -> Compressor | None:
+        """The FDE that the default model was given, if it is one for tokens of `dim` numbers."""
+        given = self._fdes.get(self.names.wanted(None).model)
+        return given if given is not None and given.dim == dim else None
+
+    def fit(self, fingerprint: str) -> Compressor | None:
+        """The fitted FDE of that fingerprint, where a model of this server was given it."""
+        return next((fde for fde in self._fdes.values() if fde.fingerprint == fingerprint and is_fitted(fde)), None)
+
     def stats(self) -> tuple[CacheStats, Mapping[str, BatcherStats]]:
         """The cache and the batchers now; never waits."""
         return self._cache.stats(), {name: served.batcher.stats() for name, served in self.opened().items()}
@@ -187,7 +200,7 @@ class Engine:
 
     def _open(self, model: str) -> Served:
         facts = self._cache.facts(model)
-        fde = default_fde(facts.token_dim)
+        fde = fde_of(facts, self._fdes.get(model))
         batcher = Batcher(
             lambda: self._cache.lease(model),
             fde=fde,

@@ -10,10 +10,10 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from vectorplug.blobs import arrays_of
+from vectorplug.compressor import Compressor
 from vectorplug.encoded import OUTPUTS, Encoded, Output
 from vectorplug.models.options import check_options, shaped
 from vectorplug.models.tokenizing import Role
-from vectorplug.muvera import Muvera
 from vectorplug.server.engine import Engine, Served
 from vectorplug.server.names import Wanted
 from vectorplug.server.native_fde import VectorDtype, fold, muvera_named
@@ -27,8 +27,8 @@ class EncodeRequest(BaseModel):
     """Texts, and what to make of them.
 
     `role` is "document" and `outputs` are all three unless the request or its model's name says otherwise. `fde` is
-    the fingerprint of a `Muvera`; without it the server's default FDE. `dimensions`, `pool_factor` and `token_dtype`
-    shape what is returned, not the FDE. Without `truncate` a text that the model would cut is refused.
+    the fingerprint of a `Muvera`; without it the FDE that the server has for the model. `dimensions`, `pool_factor` and
+    `token_dtype` shape what is returned, not the FDE. Without `truncate` a text that the model would cut is refused.
     """
 
     model: str | None = None
@@ -68,10 +68,10 @@ async def encode(body: EncodeRequest, engine: Engine, media: str, max_texts: int
     outputs, role = _outputs(body, wanted), _role(body, wanted)
     _check_npy(media, outputs, len(texts), body.token_dtype)
     served = await engine.open(wanted)
-    muvera = served.fde
-    if "fde" in outputs and body.fde is not None:
-        muvera = muvera_named(body.fde, len(texts))
-    if muvera == served.fde:
+    fde = served.fde
+    if "fde" in outputs and body.fde is not None and body.fde != fde.fingerprint:
+        fde = muvera_named(body.fde, len(texts))
+    if fde is served.fde:
         encoded = await engine.encode(
             wanted,
             texts,
@@ -87,10 +87,10 @@ async def encode(body: EncodeRequest, engine: Engine, media: str, max_texts: int
         # The FDE is folded from the whole tokens, as the batcher does it with its own.
         needed: list[Output] = ["tokens", *(o for o in outputs if o == "dense")]
         whole = await engine.encode(wanted, texts, role, needed, truncate=body.truncate)
-        encoded = await asyncio.to_thread(_folded, whole, muvera, role, outputs, body)
+        encoded = await asyncio.to_thread(_folded, whole, fde, role, outputs, body)
     facts = {"model": _shown(body.model or engine.names.default, served), "fingerprint": served.facts.fingerprint}
     if "fde" in outputs:
-        facts["fde_fingerprint"] = muvera.fingerprint
+        facts["fde_fingerprint"] = fde.fingerprint
     arrays = arrays_of(encoded)
     arrays |= {name: narrowed(arrays[name], body.vector_dtype) for name in ("fde", "dense") if name in arrays}
     truncated = str(arrays["truncated"].sum())
@@ -99,10 +99,9 @@ async def encode(body: EncodeRequest, engine: Engine, media: str, max_texts: int
     )
 
 
-def _folded(whole: Encoded, muvera: Muvera, role: Role, outputs: Sequence[Output], body: EncodeRequest) -> Encoded:
+def _folded(whole: Encoded, fde: Compressor, role: Role, outputs: Sequence[Output], body: EncodeRequest) -> Encoded:
     assert whole.tokens is not None
-    fde = fold(muvera, whole.tokens, role)
-    kept = replace(whole, tokens=whole.tokens if "tokens" in outputs else None, fde=fde)
+    kept = replace(whole, tokens=whole.tokens if "tokens" in outputs else None, fde=fold(fde, whole.tokens, role))
     return shaped(kept, body.dimensions, body.pool_factor, body.token_dtype)
 
 

@@ -1,4 +1,7 @@
-"""`POST /v1/fde`: token vectors in, one vector a text out; no model takes part. And the FDEs that requests ask for."""
+"""`POST /v1/fde`: token vectors in, one vector a text out; no model takes part. And the FDEs that requests ask for.
+
+`GET /v1/fits/...` gives a fit, with which a client has the same FDE.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,16 +11,19 @@ import numpy.typing as npt
 from pydantic import BaseModel, BeforeValidator
 from starlette.responses import Response
 
-from vectorplug.errors import InputError
+from vectorplug.compressor import Compressor, FittedCompressor, family_of
+from vectorplug.errors import ConfigurationError, InputError
 from vectorplug.models.tokenizing import Role
 from vectorplug.multivectors import MultiVectors
 from vectorplug.muvera import Muvera
 from vectorplug.muvera.dialects import Dialect
+from vectorplug.server.engine import Engine
 from vectorplug.server.native_vectors import Nested, Packed, Tensors, body_of, vectors_of
-from vectorplug.server.payloads import narrowed, respond
+from vectorplug.server.payloads import SAFETENSORS, narrowed, respond
+from vectorplug.server.problems import RefusedError
 from vectorplug.vectorizer import default_fde
 
-__all__ = ["FdeBody", "FdeReply", "FdeRequest", "VectorDtype", "compress", "fold", "muvera_named"]
+__all__ = ["FdeBody", "FdeReply", "FdeRequest", "VectorDtype", "compress", "fit", "fold", "muvera_named"]
 
 VectorDtype = Literal["float32", "float16"]
 
@@ -41,7 +47,10 @@ class FdeParameters(BaseModel):
 
 
 class FdeRequest(BaseModel):
-    """Tokens of n texts; `fde` is a fingerprint or parameters, without it the default FDE for tokens of their size."""
+    """Tokens of n texts; `fde` is a fingerprint or parameters.
+
+    Without it that of the server's default model, for tokens of another size the default FDE.
+    """
 
     tokens: Nested | Packed | Tensors
     role: Role = "document"
@@ -59,39 +68,57 @@ class FdeReply(BaseModel):
     fde: list[list[float]]
 
 
-async def compress(body: FdeRequest, media: str) -> Response:
+async def compress(body: FdeRequest, engine: Engine, media: str) -> Response:
     """The answer to one request."""
 
-    def made() -> tuple[Muvera, npt.NDArray[Any]]:
+    def made() -> tuple[Compressor, npt.NDArray[Any]]:
         tokens = vectors_of(body.tokens, "tokens")
-        muvera = _muvera_of(body.fde, tokens.dim)
-        return muvera, fold(muvera, tokens, body.role, body.vector_dtype)
+        fde = _fde_of(body.fde, tokens.dim, engine)
+        return fde, fold(fde, tokens, body.role, body.vector_dtype)
 
-    muvera, vectors = await asyncio.to_thread(made)
-    return respond(media, {"fde": vectors}, {"fde_fingerprint": muvera.fingerprint}, {})
+    fde, vectors = await asyncio.to_thread(made)
+    return respond(media, {"fde": vectors}, {"fde_fingerprint": fde.fingerprint}, {})
+
+
+def fit(fingerprint: str, engine: Engine) -> Response:
+    """The file of a fit that a model of this server has; RefusedError as "not_found" for any other."""
+    found = engine.fit(fingerprint)
+    if not isinstance(found, FittedCompressor):
+        raise RefusedError("not_found", f"{fingerprint} is no fit of this server: GET /v1/models names those it has.")
+    return Response(found.to_bytes(), media_type=SAFETENSORS)
 
 
 def muvera_named(fingerprint: str, texts: int) -> Muvera:
     """The Muvera of a fingerprint; InputError where it is larger than this server makes for so many texts."""
-    return _bounded(Muvera.from_fingerprint(fingerprint), texts)
+    return _bounded(_muvera(fingerprint), texts)
 
 
-def fold(muvera: Muvera, tokens: MultiVectors, role: Role, dtype: VectorDtype = "float32") -> npt.NDArray[Any]:
+def fold(fde: Compressor, tokens: MultiVectors, role: Role, dtype: VectorDtype = "float32") -> npt.NDArray[Any]:
     """[n, size] of n texts; InputError for more than this server makes at once, or numbers that overflow."""
-    _bounded(muvera, len(tokens))
-    encoded = muvera.encode_queries(tokens) if role == "query" else muvera.encode_documents(tokens)
+    if isinstance(fde, Muvera):
+        _bounded(fde, len(tokens))
+    encoded = fde.encode_queries(tokens) if role == "query" else fde.encode_documents(tokens)
     return narrowed(encoded, dtype)
 
 
-def _muvera_of(wanted: str | FdeParameters | None, dim: int) -> Muvera:
+def _fde_of(wanted: str | FdeParameters | None, dim: int, engine: Engine) -> Compressor:
     match wanted:
         case None:
-            return default_fde(dim)
+            return engine.fde_for(dim) or default_fde(dim)
         case str():
-            return Muvera.from_fingerprint(wanted)
+            return engine.fit(wanted) or _muvera(wanted)
         case _:
             given: Mapping[str, Any] = wanted.model_dump(exclude_unset=True)
             return Muvera(dim=dim, **given)
+
+
+def _muvera(fingerprint: str) -> Muvera:
+    if family_of(fingerprint) == "lemur":
+        raise ConfigurationError(
+            f"{fingerprint} is a fit, and not one that this server has for the model: leave fde out for the FDE it has "
+            "(GET /v1/models names it), or start the server with --fde and that fit's file."
+        )
+    return Muvera.from_fingerprint(fingerprint)
 
 
 def _bounded(muvera: Muvera, texts: int) -> Muvera:

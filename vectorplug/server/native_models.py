@@ -20,7 +20,7 @@ Action = Literal["load", "unload", "pin", "unpin"]
 
 
 class Residency(BaseModel):
-    """One model that can be named in a request; `dims` and `fingerprint` once it was opened.
+    """One model that can be named in a request; `dims` and fingerprints once it was opened.
 
     `state` is absent, loading, resident, leaving, offloaded or failed. Bytes are those accounted for; the queue is
     what waits for this model.
@@ -34,6 +34,7 @@ class Residency(BaseModel):
     host_bytes: int
     dims: dict[str, int] | None
     fingerprint: str | None
+    fde_fingerprint: str | None
     queue_texts: int
     queue_tokens: int
 
@@ -79,6 +80,7 @@ def _row(name: str, model: ModelStats | None, served: Served | None, queue: Batc
         host_bytes=model.host_bytes if model else 0,
         dims={output: served.dims(output) for output in OUTPUTS} if served else None,
         fingerprint=served.facts.fingerprint if served else None,
+        fde_fingerprint=served.fde.fingerprint if served else None,
         queue_texts=queue.queue_texts if queue else 0,
         queue_tokens=queue.queue_tokens if queue else 0,
     )

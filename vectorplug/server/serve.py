@@ -12,6 +12,7 @@ from vectorplug.residency.cache import ModelCache
 from vectorplug.server.app import create_app
 from vectorplug.server.auth import Keys
 from vectorplug.server.engine import Engine
+from vectorplug.server.fdes import fde_of, open_fdes
 from vectorplug.server.limits import Limits
 from vectorplug.server.names import Names
 from vectorplug.server.stored import open_stored
@@ -24,7 +25,8 @@ __all__ = ["keys_of", "serve"]
 def serve(settings: Settings, default_model: str) -> None:
     """Serve `default_model`, and what else may be loaded, until SIGTERM or Ctrl-C; running requests are finished.
 
-    Raises ConfigurationError where nobody needs a key and others than this machine could ask.
+    Raises ConfigurationError where nobody needs a key and others than this machine could ask, or where a model is to
+    have the FDE of another one; for that such models are loaded before anybody is answered.
     """
     keys = keys_of(settings)
     if not keys and not _is_loopback(settings.host):
@@ -43,7 +45,11 @@ def serve(settings: Settings, default_model: str) -> None:
         truncate=settings.truncate,
     )
     cache = ModelCache(device=settings.device, dtype=settings.dtype)
-    engine = Engine(cache, Names({default_model: default_model, **settings.allow_models}), limits)
+    names = Names({default_model: default_model, **settings.allow_models})
+    fdes = open_fdes(settings.fde, names)
+    for model, fde in fdes.items():
+        fde_of(cache.facts(model), fde)
+    engine = Engine(cache, names, limits, fdes)
     app = create_app(engine, limits, stored=open_stored(settings.vectors))
     # uvicorn raises the signal that ended it once more, when all is done: that is no failure.
     for ending in (signal.SIGTERM, signal.SIGINT):

@@ -1,5 +1,6 @@
 """Our own API: all vectors of a text in one answer, scores by exact MaxSim, FDEs of vectors, and which models stay."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -11,11 +12,11 @@ from vectorplug.multivectors import MultiVectors
 from vectorplug.server.engine import Engine
 from vectorplug.server.held import held_engine
 from vectorplug.server.native_encode import EncodeReply, EncodeRequest, encode
-from vectorplug.server.native_fde import FdeBody, FdeReply, compress
+from vectorplug.server.native_fde import FdeBody, FdeReply, compress, fit
 from vectorplug.server.native_models import Action, Residency, act, residency
 from vectorplug.server.native_score import ScoreBody, ScoreReply, score
 from vectorplug.server.native_vectors import SAFETENSORS_BODY
-from vectorplug.server.payloads import CONTENT, accepted
+from vectorplug.server.payloads import CONTENT, SAFETENSORS, accepted
 from vectorplug.server.problems import Problem
 from vectorplug.server.stored import held_stored
 from vectorplug.server.vendor import Vendor, router_of
@@ -59,9 +60,15 @@ async def scores(body: ScoreBody, engine: HeldEngine, stored: HeldStored) -> Res
 
 
 @router.post("/v1/fde", response_model=FdeReply, responses=CONTENT, openapi_extra=SAFETENSORS_BODY)
-async def fdes(body: FdeBody, accept: Accept = None) -> Response:
+async def fdes(body: FdeBody, engine: HeldEngine, accept: Accept = None) -> Response:
     """One vector of each text's token vectors."""
-    return await compress(body, accepted(accept))
+    return await compress(body, engine, accepted(accept))
+
+
+@router.get("/v1/fits/{fingerprint}", response_class=Response, responses={200: {"content": {SAFETENSORS: {}}}})
+async def fits(fingerprint: str, engine: HeldEngine) -> Response:
+    """The file of a model's fitted FDE, as `Lemur.open` reads it: some megabytes."""
+    return await asyncio.to_thread(fit, fingerprint, engine)
 
 
 @router.post("/v1/models/{name:path}/{action}", response_model=Residency)

@@ -1,0 +1,1 @@
+"""Ours and every peer side by side: the figures of docs/benchmarks.md."""
