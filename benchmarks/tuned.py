@@ -40,8 +40,9 @@ def main(folder: str, answer: str) -> None:
     places = {document.id: i for i, document in enumerate(collection.documents)}
     with tempfile.TemporaryDirectory() as place:
         with open_store(f"edge:{place}", collection=NAME, config=config) as store:
-            ids = [document.id for document in collection.documents]
-            store.add([document.text for document in collection.documents], ids=ids).raise_failed()
+            texts = [document.text for document in collection.documents]
+            store.fit(texts)
+            store.add(texts, ids=[document.id for document in collection.documents]).raise_failed()
             queries = store.vectorizer.encode_query(
                 list(collection.queries.values()), outputs=("tokens", "fde" if "fde" in config.mode else "dense")
             )
