@@ -104,7 +104,7 @@ def _part(part: Part, folder: Path) -> Iterator[str]:
     yield ""
     yield from _curve(part)
     yield ""
-    yield "Two stages in memory, and PLAID on the same tokens; times are of one run on a shared machine, as ratios:"
+    yield "Two stages in memory; PLAID on the same tokens, at another time on the same shared machine:"
     yield ""
     timed = (*(part.two_stages or ()), *(part.plaid or ()))
     yield from _timed(timed)
