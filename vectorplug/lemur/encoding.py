@@ -79,9 +79,9 @@ class Lemur:
     def fit(self, tokens: MultiVectors | Iterable[MultiVectors], queries: MultiVectors | None = None) -> Self:
         """A fitted Lemur; this one stays as it is. `tokens`: documents, whole or in parts, each read once.
 
-        `queries` are texts encoded as queries: many and varied ones (`pseudo_queries`), not a few hundred real ones,
-        and never those that it is judged by. Without them tokens of the documents stand for those of queries, which
-        loses a little. 2,048 documents are kept of however many come, at most 2^19 tokens, drawn by `seed`: the memory
+        `queries` are texts encoded as queries, with as many tokens as `samples`: real ones of its users find most, else
+        `pseudo_queries`; never those that it is judged by. Without them tokens of the documents stand for those of
+        queries. 2,048 documents are kept of however many come, at most 2^19 tokens, drawn by `seed`: the memory
         of a fit is theirs, and some 250 MB at the default parameters. Parts give the same as a whole.
         The same input on the same machine gives the same bits.
 
