@@ -19,7 +19,7 @@ def vectorplug(folder, model, dtype, outputs):
         return vectorizer.encode_document(texts, outputs=outputs, show_progress_bar=False)
 
     lengths = encode().token_counts
-    question = " ".join(texts[0].split()[:12])
+    question = _question(texts)
 
     def ask():
         return vectorizer.encode_query([question], outputs=("tokens",), show_progress_bar=False)
@@ -38,7 +38,11 @@ def sentence_transformers(folder, place, dtype, output):
     model = SentenceTransformer(place, device="cpu", model_kwargs={"dtype": getattr(torch, dtype)})
     texts = _texts(folder)
     asked = {"tokens": "token_embeddings", "dense": "sentence_embedding"}[output]
-    return {"encode": lambda: model.encode(texts, batch_size=BATCH, output_value=asked, show_progress_bar=False)}, {}
+    question = _question(texts)
+    return {
+        "encode": lambda: model.encode(texts, batch_size=BATCH, output_value=asked, show_progress_bar=False),
+        "query": lambda: model.encode([question], output_value=asked, show_progress_bar=False),
+    }, {}
 
 
 def onnxruntime(folder, place, length):
@@ -59,7 +63,7 @@ def onnxruntime(folder, place, length):
         session = peer.InferenceSession(graph.read_bytes(), settings, providers=["CPUExecutionProvider"])
     texts = sorted(_texts(folder), key=len)
 
-    def encode():
+    def encode(texts):
         made = []
         for begin in range(0, len(texts), BATCH):
             batch = tokenizer.encode_batch(texts[begin : begin + BATCH])
@@ -69,7 +73,8 @@ def onnxruntime(folder, place, length):
             means = (hidden * weights).sum(axis=1) / weights.sum(axis=1)
             made.append((hidden, means / np.linalg.norm(means, axis=1, keepdims=True)))
 
-    return {"encode": encode}, {}
+    question = _question(_texts(folder))
+    return {"encode": lambda: encode(texts), "query": lambda: encode([question])}, {}
 
 
 def pylate(folder, place, length):
@@ -78,7 +83,11 @@ def pylate(folder, place, length):
 
     model = ColBERT(place, device="cpu", document_length=length)
     texts = _texts(folder)
-    return {"encode": lambda: model.encode(texts, batch_size=BATCH, is_query=False, show_progress_bar=False)}, {}
+    question = _question(texts)
+    return {
+        "encode": lambda: model.encode(texts, batch_size=BATCH, is_query=False, show_progress_bar=False),
+        "query": lambda: model.encode([question], is_query=True, show_progress_bar=False),
+    }, {}
 
 
 def _export(place, graph):
@@ -107,3 +116,7 @@ def _export(place, graph):
 
 def _texts(folder):
     return json.loads((folder / "texts.json").read_text("utf-8"))
+
+
+def _question(texts):
+    return " ".join(texts[0].split()[:12])

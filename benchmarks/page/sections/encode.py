@@ -38,11 +38,8 @@ def measure(bench: Bench, room: Path) -> Part:
     for dtype, group in groups.items():
         there = [each for each in outcomes if each.entry in group]
         tables.append(Table.of(f"encode-{dtype}", f"{TITLES[dtype]}, {texts}", TEXTS, "texts", there, "encode"))
-    asked = [each for each in outcomes if each.entry.works is None]
-    title = "One question of 12 words, its tokens"
-    tables.append(
-        Table.of("encode-query", title, 1, "questions", asked, "query").model_copy(update={"compared": False})
-    )
+    asked = [each for each in outcomes if each.entry.takes_part("query")]
+    tables.append(Table.of("encode-query", "One question of 12 words", 1, "questions", asked, "query"))
     fast = next(each for each in outcomes if each.entry is list(groups.values())[-1][0])
     costs = {}
     if not fast.missing:
@@ -59,30 +56,23 @@ def _dtypes() -> list[str]:
 
 
 def _entries(dtype: str, place: str) -> list[Entry]:
-    both, work = ("tokens", "dense"), ["encode"]
+    both = ("tokens", "dense")
     mine = {"model": MODEL, "dtype": dtype, "outputs": both}
     theirs = {"place": place, "dtype": dtype}
     transformers, dense = "encode:sentence_transformers", f"sentence-transformers {dtype}, dense"
     entries = [
         Entry(f"vectorplug {dtype}, tokens and dense", "encode:vectorplug", options=mine),
-        Entry(dense, transformers, "sentence-transformers", {**theirs, "output": "dense"}, work),
-        Entry(
-            dense.replace("dense", "tokens"),
-            transformers,
-            "sentence-transformers",
-            {**theirs, "output": "tokens"},
-            work,
-        ),
+        Entry(dense, transformers, "sentence-transformers", {**theirs, "output": "dense"}),
+        Entry(dense.replace("dense", "tokens"), transformers, "sentence-transformers", {**theirs, "output": "tokens"}),
     ]
     if dtype == "bfloat16":
         folded = {**mine, "outputs": (*both, "fde")}
-        entries.append(
-            Entry(f"vectorplug {dtype}, tokens, dense and FDE", "encode:vectorplug", options=folded, works=work)
-        )
+        name = f"vectorplug {dtype}, tokens, dense and FDE"
+        entries.append(Entry(name, "encode:vectorplug", options=folded, works=["encode"]))
         return entries
     whole = {"place": place, "length": LENGTH}
     return [
         *entries,
-        Entry("onnxruntime float32, tokens and dense", "encode:onnxruntime", "onnxruntime", whole, work),
-        Entry("PyLate float32, tokens of 128 numbers", "encode:pylate", "pylate", whole, work),
+        Entry("onnxruntime float32, tokens and dense", "encode:onnxruntime", "onnxruntime", whole),
+        Entry("PyLate float32, tokens of 128 numbers", "encode:pylate", "pylate", whole),
     ]
