@@ -147,6 +147,34 @@ def stopping(function: Callable[..., Any], *, at: int, done: bool) -> Callable[.
     return stopped
 
 
+class SharedRefitSuite(RefitSuite):
+    """Of a database in which several may have a collection open."""
+
+    def test_who_has_it_open_at_a_refit_goes_on(self, open_store_under_test: OpenStore) -> None:
+        with open_store_under_test(vectorizer=UNFITTED) as first:
+            first.fit(TEXTS[:50])
+            first.add(TEXTS, ids=range(300))
+            other = open_store_under_test(vectorizer=UNFITTED)
+            assert first.refit(show_progress_bar=False).switched
+            assert_searches(other, TEXTS)
+            assert other.add(LATER[:5], ids=range(300, 305)).added == 5
+            assert_searches(other, [*TEXTS, *LATER[:5]])
+            other.close()
+            assert_searches(first, TEXTS)
+        with open_store_under_test(vectorizer=UNFITTED) as again:
+            assert again.backfill(outputs=("fde",), show_progress_bar=False).filled == 5
+            assert_searches(again, [*TEXTS, *LATER[:5]])
+
+
+def assert_refuses_a_refit(store: Store[Any], texts: list[str]) -> None:
+    """And changes nothing; the store holds `texts`."""
+    info = store.info
+    with pytest.raises(StoreError, match="cannot be given another FDE: index into a new collection"):
+        store.refit(show_progress_bar=False)
+    assert store.info == info
+    assert_searches(store, texts)
+
+
 class NoRefitSuite:
     def test_a_refit_is_refused_and_changes_nothing(self, open_store_under_test: OpenStore) -> None:
         store = open_store_under_test(vectorizer=UNFITTED)
@@ -154,8 +182,4 @@ class NoRefitSuite:
             store.refit()
         store.fit(TEXTS[:50])
         store.add(TEXTS[:50], ids=range(50))
-        info = store.info
-        with pytest.raises(StoreError, match="cannot be given another FDE: index into a new collection"):
-            store.refit(show_progress_bar=False)
-        assert store.info == info
-        assert_searches(store, TEXTS[:50])
+        assert_refuses_a_refit(store, TEXTS[:50])

@@ -15,7 +15,7 @@ from hybrid_suite import HybridSuite, WordsAreChosenSuite
 from qdrant_client import QdrantClient, models
 from qdrant_client.qdrant_remote import QdrantRemote
 from qdrant_server import RunningQdrant, qdrant_server
-from refit_suite import LATER, UNFITTED, RefitSuite, assert_searches
+from refit_suite import UNFITTED, SharedRefitSuite
 from store_suite import DOCUMENTS, PAYLOADS, QUERIES, KeptStoreSuite, OpenStore, assert_same, filled, plain_store
 from vectorplug_qdrant import QdrantStore, indexing, server, writing
 from vectorplug_qdrant.layout import METADATA
@@ -59,7 +59,7 @@ def url(qdrant: RunningQdrant) -> str:
     return f"qdrant+{qdrant.url}?grpc_port={qdrant.grpc_port}"
 
 
-class ServerSuite(KeptStoreSuite, KeptFitSuite, RefitSuite, HybridSuite, WordsAreChosenSuite):
+class ServerSuite(KeptStoreSuite, KeptFitSuite, SharedRefitSuite, HybridSuite, WordsAreChosenSuite):
     @pytest.fixture
     def open_store_under_test(self, url: str, prefix: str) -> Iterator[OpenStore]:
         with ExitStack() as opened:
@@ -75,21 +75,6 @@ class ServerSuite(KeptStoreSuite, KeptFitSuite, RefitSuite, HybridSuite, WordsAr
     @staticmethod
     def group_is(number: int) -> models.Filter:
         return models.Filter(must=[models.FieldCondition(key="group", match=models.MatchValue(value=number))])
-
-    def test_who_has_it_open_at_a_refit_goes_on(self, open_store_under_test: OpenStore) -> None:
-        with open_store_under_test(vectorizer=UNFITTED) as first:
-            first.fit(TEXTS[:50])
-            first.add(TEXTS, ids=range(300))
-            other = open_store_under_test(vectorizer=UNFITTED)
-            assert first.refit(show_progress_bar=False).switched
-            assert_searches(other, TEXTS)
-            assert other.add(LATER[:5], ids=range(300, 305)).added == 5
-            assert_searches(other, [*TEXTS, *LATER[:5]])
-            other.close()
-            assert_searches(first, TEXTS)
-        with open_store_under_test(vectorizer=UNFITTED) as again:
-            assert again.backfill(outputs=("fde",), show_progress_bar=False).filled == 5
-            assert_searches(again, [*TEXTS, *LATER[:5]])
 
 
 class TestByGrpc(ServerSuite):

@@ -1,6 +1,7 @@
 """The remote vectorizer against a server whose FDE was fitted: the same vectors, and the fit beside a collection."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,12 @@ def running(tiny_model: Path, file: Path) -> Iterator[Running]:
 def remote(running: Running) -> Iterator[RemoteVectorizer]:
     with Vectorizer.remote(running.url, api_key="key") as remote:
         yield remote
+
+
+def test_a_fit_of_another_model_is_refused(remote: RemoteVectorizer) -> None:
+    assert isinstance(remote.fde, Lemur)
+    with pytest.raises(errors.ConfigurationError, match=r"was fitted to tokens of other, .* is .*: fit one to this"):
+        remote.with_fde(replace(remote.fde, encoder="other"))
 
 
 def folded_here(*_: Any) -> Any:

@@ -9,7 +9,7 @@ import pytest
 import stamina
 from corpus import FDE
 from fit_suite import TEXTS, KeptFitSuite
-from refit_suite import LATER, UNFITTED, RefitSuite, assert_searches
+from refit_suite import LATER, UNFITTED, SharedRefitSuite, assert_refuses_a_refit, assert_searches
 from store_suite import DOCUMENTS, PAYLOADS, QUERIES, KeptStoreSuite, OpenStore, assert_same, filled, plain_store
 from vectorplug_weaviate import WeaviateStore, batch, collection, connection, layout, place, searching
 from vectorplug_weaviate.collection import WeaviateCollection
@@ -24,7 +24,7 @@ from vectorplug.search.fingerprint import CollectionInfo
 from vectorplug.search.hits import key_of
 
 
-class TestWeaviate(KeptStoreSuite, KeptFitSuite, RefitSuite):
+class TestWeaviate(KeptStoreSuite, KeptFitSuite, SharedRefitSuite):
     @pytest.fixture
     def open_store_under_test(self, open_weaviate: OpenStore) -> OpenStore:
         return open_weaviate
@@ -50,26 +50,7 @@ class TestWeaviate(KeptStoreSuite, KeptFitSuite, RefitSuite):
         with open_store_under_test(tenant="a", vectorizer=UNFITTED) as store:
             store.fit(TEXTS[:50])
             store.add(TEXTS[:50], ids=range(50))
-            info = store.info
-            with pytest.raises(StoreError, match="cannot be given another FDE: index into a new collection"):
-                store.refit(show_progress_bar=False)
-            assert store.info == info
-            assert_searches(store, TEXTS[:50])
-
-    def test_who_has_it_open_at_a_refit_goes_on(self, open_store_under_test: OpenStore) -> None:
-        with open_store_under_test(vectorizer=UNFITTED) as first:
-            first.fit(TEXTS[:50])
-            first.add(TEXTS, ids=range(300))
-            other = open_store_under_test(vectorizer=UNFITTED)
-            assert first.refit(show_progress_bar=False).switched
-            assert_searches(other, TEXTS)
-            assert other.add(LATER[:5], ids=range(300, 305)).added == 5
-            assert_searches(other, [*TEXTS, *LATER[:5]])
-            other.close()
-            assert_searches(first, TEXTS)
-        with open_store_under_test(vectorizer=UNFITTED) as again:
-            assert again.backfill(outputs=("fde",), show_progress_bar=False).filled == 5
-            assert_searches(again, [*TEXTS, *LATER[:5]])
+            assert_refuses_a_refit(store, TEXTS[:50])
 
     def test_a_refit_has_the_index_of_the_fdes_before(
         self, open_store_under_test: OpenStore, weaviate_under_test: WeaviateServer, prefix: str

@@ -8,7 +8,16 @@ import numpy.typing as npt
 from vectorplug.errors import ConfigurationError, FingerprintError
 from vectorplug.multivectors import MultiVectors
 
-__all__ = ["Compressor", "FittedCompressor", "compressor_of", "family_of", "is_fitted", "is_unfitted", "needs_fit"]
+__all__ = [
+    "Compressor",
+    "FittedCompressor",
+    "check_made_for",
+    "compressor_of",
+    "family_of",
+    "is_fitted",
+    "is_unfitted",
+    "needs_fit",
+]
 
 UNFITTED: Final = "unfitted"
 
@@ -40,6 +49,10 @@ class Compressor(Protocol):
 class FittedCompressor(Compressor, Protocol):
     """A compressor that its fingerprint alone does not make again: what it has learnt is `to_bytes`."""
 
+    @property
+    def encoder(self) -> str | None:
+        """Fingerprint of the model whose tokens it was fitted to, where that is known."""
+
     def to_bytes(self) -> bytes:
         """What it has learnt, some megabytes, as its class reads it again."""
 
@@ -70,6 +83,20 @@ def compressor_of(fingerprint: str, artefact: bytes | None = None) -> Compressor
     if lemur.fingerprint != fingerprint:
         raise FingerprintError(f"the fit at hand is {lemur.fingerprint}, expected {fingerprint}: give the right one.")
     return lemur
+
+
+def check_made_for(compressor: Compressor, model: str, encoder: str, dim: int) -> None:
+    """ConfigurationError where it cannot fold what `model` gives: tokens of `dim` numbers, made by `encoder`."""
+    if compressor.dim != dim:
+        raise ConfigurationError(
+            f"the FDE {compressor.fingerprint} is made for tokens of {compressor.dim} numbers, {model} gives {dim}: "
+            f"use dim={dim}, or the default FDE."
+        )
+    if isinstance(compressor, FittedCompressor) and compressor.encoder not in (None, encoder):
+        raise ConfigurationError(
+            f"the FDE {compressor.fingerprint} was fitted to tokens of {compressor.encoder}, {model} is {encoder}: "
+            "fit one to this model's."
+        )
 
 
 def needs_fit(fingerprint: str | None) -> bool:

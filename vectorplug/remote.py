@@ -13,7 +13,7 @@ import stamina
 from tqdm.auto import tqdm
 
 from vectorplug.blobs import encoded_of, parse
-from vectorplug.compressor import Compressor, compressor_of, needs_fit
+from vectorplug.compressor import Compressor, check_made_for, compressor_of, needs_fit
 from vectorplug.encoded import Encoded, Output, TokenDtype, wanted_outputs
 from vectorplug.errors import ConfigurationError, FingerprintError, InputError, VectorplugError
 from vectorplug.models.options import check_options, shaped
@@ -187,11 +187,9 @@ class RemoteVectorizer:
         return answer.content
 
     def _checked(self, fde: Compressor | None) -> Compressor | None:
-        if fde is not None and fde.dim != self._token_dim:
-            raise ConfigurationError(
-                f"the FDE is made for tokens of {fde.dim} numbers, {self._model} gives {self._token_dim}: "
-                f"use dim={self._token_dim}, or fde='default'."
-            )
+        assert self._fingerprint is not None  # the server has said who it is
+        if fde is not None:
+            check_made_for(fde, self._model, self._fingerprint, self._token_dim)
         return fde
 
     def _encode(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm.auto import tqdm
 
-from vectorplug.compressor import Compressor
+from vectorplug.compressor import Compressor, check_made_for
 from vectorplug.encoded import Encoded, Output, TokenDtype, wanted_outputs
 from vectorplug.errors import ConfigurationError, FingerprintError
 from vectorplug.models.recipe import Recipe
@@ -120,7 +120,10 @@ class Vectorizer:
         )
 
     def with_fde(self, fde: Compressor | None) -> Self:
-        """The same model with another FDE; nothing is loaded again. ConfigurationError for one of other tokens."""
+        """The same model with another FDE; nothing is loaded again.
+
+        ConfigurationError for one of tokens of another size, or fitted to those of another model.
+        """
         other = copy(self)
         other._fde = fde
         other._check_fde()
@@ -261,12 +264,8 @@ class Vectorizer:
         return shaped(whole, dimensions, pool_factor, token_dtype)
 
     def _check_fde(self) -> None:
-        dim = self._facts.token_dim
-        if self._fde is not None and self._fde.dim != dim:
-            raise ConfigurationError(
-                f"the FDE is made for tokens of {self._fde.dim} numbers, {self._facts.name} gives {dim}: "
-                f"use dim={dim}, or fde='default'."
-            )
+        if self._fde is not None:
+            check_made_for(self._fde, self._facts.name, self._facts.fingerprint, self._facts.token_dim)
 
     def _length(self, role: "Role") -> int | None:
         return self._recipe.query_length if role == "query" else self._recipe.document_length

@@ -1,10 +1,11 @@
 """Tables of the page: every row, those that are missing and those that are faster than ours like the others."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 
+from benchmarks.markdown import table_of
 from benchmarks.page.part import Curve, Row, Table, Taken
 
-__all__ = ["number", "points_of", "rows_of", "table_of"]
+__all__ = ["number", "points_of", "rows_of"]
 
 
 def rows_of(table: Table) -> Iterator[str]:
@@ -34,14 +35,6 @@ def points_of(curve: Curve) -> Iterator[str]:
         name = f"{line.name} ({line.missing})" if line.missing else line.name
         rows.append([name, *(taken.get(x, "") for x in places)])
     yield from table_of([f"ms, by {curve.x}", *(f"{x:,.0f}" for x in places)], rows)
-
-
-def table_of(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Lines of Markdown."""
-    yield f"| {' | '.join(head)} |"
-    yield f"|{'---|' * len(head)}"
-    for row in rows:
-        yield f"| {' | '.join(cell.replace('|', '/') for cell in row)} |"
 
 
 def _taken(taken: Taken) -> str:

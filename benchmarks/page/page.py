@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.markdown import table_of
 from benchmarks.page.figures import Draw, growth, ratios
-from benchmarks.page.markdown import number, points_of, rows_of, table_of
+from benchmarks.page.markdown import number, points_of, rows_of
 from benchmarks.page.part import Part
 from benchmarks.page.sections.cost import TOKENS
 from benchmarks.page.sheet import DOCUMENTS, modes

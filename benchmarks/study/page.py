@@ -1,8 +1,9 @@
 """docs/quality.md: what was measured, as tables and figures, and what follows."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.markdown import table_of
 from benchmarks.study.advice import choice
 from benchmarks.study.figure import families
 from benchmarks.study.part import Line, Part, TimedLine
@@ -92,7 +93,7 @@ def _part(part: Part, folder: Path) -> Iterator[str]:
     yield ""
     yield "Fewer bits or fewer tokens, all documents ranked by MaxSim of what is kept:"
     yield ""
-    yield from _table(
+    yield from table_of(
         ("tokens", "bytes", "10R@10", "nDCG@10"),
         (
             (each.name, _count(each.bytes), _cell(each.within_10), _cell(each.ndcg[0]))
@@ -125,7 +126,7 @@ def _point(timed: TimedLine) -> Point:
 
 def _singles(lines: Sequence[Line]) -> Iterator[str]:
     head = ("vector", "bytes", "10R@10", "10R@100", "against published", "nDCG@10", "of 50 reranked", "of 100 reranked")
-    yield from _table(
+    yield from table_of(
         head,
         (
             (
@@ -149,12 +150,12 @@ def _curve(part: Part) -> Iterator[str]:
     for i in range(max((len(each) for each in by_method.values()), default=0)):
         row = [by_method[method][i] for method in methods]
         rows.append((f"{row[0].tokens:.0f}", *(_cell(point.overlap) for point in row)))
-    yield from _table(("tokens a document", *methods), rows)
+    yield from table_of(("tokens a document", *methods), rows)
 
 
 def _timed(timed: Sequence[TimedLine]) -> Iterator[str]:
     first = timed[0].ms
-    yield from _table(
+    yield from table_of(
         ("search", "bytes", "10R@10", "10R@100", "nDCG@10", "time a query, exact = 1", "index, s"),
         (
             (
@@ -169,13 +170,6 @@ def _timed(timed: Sequence[TimedLine]) -> Iterator[str]:
             for each in timed
         ),
     )
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield f"|{'---|' * len(head)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
 
 
 def _cell(values: Interval) -> str:

@@ -1,5 +1,7 @@
 """From texts and a vectorizer to a fitted Lemur, without a hand-made query."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -95,6 +97,17 @@ def test_where_documents_are_pooled_or_cut_the_fit_sees_whole_tokens(texts, tiny
     np.testing.assert_array_equal(cut, vectors[0])
     drifts = [drift_on_texts(fits[0], each, texts[40:60]).ratio for each in (whole, cutting)]
     assert drifts[0] == pytest.approx(drifts[1], rel=0.01)
+
+
+def test_a_fit_of_another_model_is_refused(texts, tiny_colbert):
+    vectorizer = Vectorizer(str(tiny_colbert), fde=None, device="cpu", dtype="float32")
+    fit = fit_on_texts(Lemur(dim=16, size=4, features=16, samples=40), vectorizer, texts[:40], show_progress_bar=False)
+    assert vectorizer.with_fde(fit).fde == fit
+    other = fit_on_texts(Lemur(dim=16, size=4, features=8, samples=80), Words(), texts)
+    with pytest.raises(ConfigurationError, match=r"was fitted to tokens of words:1, .* is .*: fit one to this model's"):
+        vectorizer.with_fde(other)
+    # Of tokens that came without a vectorizer nobody knows whose they are.
+    assert vectorizer.with_fde(replace(other, encoder=None)).fde.encoder is None
 
 
 def test_how_a_fit_went(texts):

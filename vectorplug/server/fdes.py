@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from vectorplug.compressor import Compressor, family_of
+from vectorplug.compressor import Compressor, check_made_for, family_of
 from vectorplug.errors import ConfigurationError, InputError
 from vectorplug.lemur import Lemur
 from vectorplug.models.encoder import Facts
@@ -33,16 +33,7 @@ def fde_of(facts: Facts, given: Compressor | None) -> Compressor:
     """What folds that model's tokens: `given`, or the default. ConfigurationError where that is of another model."""
     if given is None:
         return default_fde(facts.token_dim)
-    if given.dim != facts.token_dim:
-        raise ConfigurationError(
-            f"the FDE {given.fingerprint} is made for tokens of {given.dim} numbers, {facts.name} gives "
-            f"{facts.token_dim}: give the one of this model."
-        )
-    if isinstance(given, Lemur) and given.encoder not in (None, facts.fingerprint):
-        raise ConfigurationError(
-            f"the FDE {given.fingerprint} was fitted to tokens of {given.encoder}, this model is {facts.fingerprint}: "
-            "give the fit of this model."
-        )
+    check_made_for(given, facts.name, facts.fingerprint, facts.token_dim)
     return given
 
 
