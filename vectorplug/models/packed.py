@@ -6,7 +6,7 @@ modules, called on the packed row, so that a checkpoint's recipe is never writte
 
 import inspect
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -23,6 +23,7 @@ from vectorplug.models.attention import NAME, Pack, Ragged, ragged_attention
 from vectorplug.models.landing import LandingText
 from vectorplug.models.loading import Checkpoint
 from vectorplug.models.piece import Piece
+from vectorplug.models.prepacked import prepack, unpack
 from vectorplug.models.tokenizing import Role, TokenizedText, prompt_of, tokenize
 
 __all__ = ["PackedEncoder"]
@@ -80,6 +81,8 @@ class PackedEncoder:
             backbone.set_attn_implementation(before)
             return None
         encoder._backbone.to(dtype)
+        if backbone.device.type == "cpu":
+            encoder._prepack(samples["document"])
         ragged = ragged_attention(backbone.device, dtype)
         if ragged is not None and all(encoder._agrees_ragged(texts, ragged) for texts in samples.values()):
             encoder._ragged = ragged
@@ -176,17 +179,32 @@ class PackedEncoder:
         layers = self._backbone.config.get_text_config().num_hidden_layers
         return pack.calls == layers and bool(cosine_similarity(hidden, expected, dim=-1).min() >= LEAST_COSINE)
 
+    def _prepack(self, texts: Sequence[TokenizedText]) -> None:
+        """Lay the weights out for the CPU, unless a part of the network reads them by itself."""
+        expected = self._alone(texts)
+        prepack(self._backbone)
+        if not _same(expected, lambda: self._alone(texts)):
+            unpack(self._backbone)
+
     def _agrees_ragged(self, texts: Sequence[TokenizedText], ragged: Ragged) -> bool:
         """Whether attention in one call gives what it gives sequence by sequence, in the dtype that it will run in."""
+        return _same(self._alone(texts), lambda: self._alone(texts, ragged))
+
+    def _alone(self, texts: Sequence[TokenizedText], ragged: Ragged | None = None) -> Tensor:
+        """float32 [total, hidden size]: last hidden states, in the dtype that the network has now."""
         lengths = np.array([len(text) for text in texts])
-        attended = [text.attended for text in texts]
-        try:
-            with torch.inference_mode():
-                one_by_one = self._hidden(texts, lengths, Pack(lengths.tolist(), attended)).float()
-                at_once = self._hidden(texts, lengths, Pack(lengths.tolist(), attended, ragged)).float()
-        except (TypeError, ValueError, RuntimeError):
-            return False  # another torch's arguments, or heads that its kernels do not take
-        return bool(cosine_similarity(at_once, one_by_one, dim=-1).min() >= LEAST_HALF_COSINE)
+        pack = Pack(lengths.tolist(), [text.attended for text in texts], ragged)
+        with torch.inference_mode():
+            return self._hidden(texts, lengths, pack).float()
+
+
+def _same(expected: Tensor, run: Callable[[], Tensor]) -> bool:
+    """Whether `run` gives the same hidden states, or anything at all."""
+    try:
+        found = run()
+    except (TypeError, ValueError, RuntimeError):
+        return False  # another torch's arguments, or a network that its kernels do not take
+    return bool(cosine_similarity(found, expected, dim=-1).min() >= LEAST_HALF_COSINE)
 
 
 _roles: tuple[Role, ...] = ("query", "document")

@@ -5,6 +5,8 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+from vectorplug.models.prepacked import unpack
+
 __all__ = ["HostWeights", "empty", "weight_bytes"]
 
 # At least what any kernel aligns to, so that the copy gives the same bits as the original.
@@ -20,6 +22,7 @@ class HostWeights:
     """
 
     def __init__(self, module: nn.Module, *, pinned: bool) -> None:
+        self._packed = unpack(module)
         self._tensors = _tensors(module)
         self._layout = []
         size = 0
@@ -29,7 +32,11 @@ class HostWeights:
             size += _aligned(tensor)
         self._device = self._tensors[0].device if self._tensors else torch.device("cpu")
         self._pinned = pinned
-        self._buffer = torch.empty(size, dtype=torch.uint8, pin_memory=pinned)
+        try:
+            self._buffer = torch.empty(size, dtype=torch.uint8, pin_memory=pinned)
+        except RuntimeError:
+            self._pack()
+            raise
         for tensor, view in zip(self._tensors, self._views(self._buffer), strict=True):
             view.copy_(tensor.detach(), non_blocking=pinned)
         self._wait()
@@ -48,6 +55,11 @@ class HostWeights:
         self._wait()
         for tensor, view in zip(self._tensors, self._views(onto), strict=True):
             tensor.data = view
+        self._pack()
+
+    def _pack(self) -> None:
+        for layer in self._packed:
+            layer.pack()
 
     def _views(self, buffer: Tensor) -> list[Tensor]:
         return [torch.as_strided(buffer.view(dtype), shape, stride, at) for dtype, shape, stride, at in self._layout]
@@ -59,6 +71,7 @@ class HostWeights:
 
 def empty(module: nn.Module) -> None:
     """Free the memory of every parameter and buffer; the module keeps its structure."""
+    unpack(module)
     for tensor in _tensors(module):
         tensor.data = tensor.data.new_empty(0)
 

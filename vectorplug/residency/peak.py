@@ -46,7 +46,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return made
 
     def _note(self, value: Any, size: int | None) -> None:
-        if not isinstance(value, Tensor):
+        if not isinstance(value, Tensor) or value.is_mkldnn:  # a weight in oneDNN's layout shows no storage
             return
         storage = value.untyped_storage()
         key = id(storage)
