@@ -58,7 +58,7 @@ def test_who_dies_or_is_missing_is_told_and_the_others_go_on(room: Path) -> None
         Entry("dies in a turn", "maxsim:product", "numpy", ASKED),
     ]
     bench = Bench({"colbert-ai": str(room / "no-python")}, 1, room)
-    well, absent, no_python, unprepared, dead = take_turns(bench, entries, room, {"2": 1, "1": 2})
+    well, absent, no_python, unprepared, dead = take_turns(bench, entries, room, {"1": 2, "2": 1})
     assert well.missing is None
     assert len(well.seconds["1"]) == 2
     assert absent.missing == (
@@ -68,7 +68,7 @@ def test_who_dies_or_is_missing_is_told_and_the_others_go_on(room: Path) -> None
     assert unprepared.missing is not None
     assert unprepared.missing.startswith("died (prepare): TypeError")
     assert dead.missing == "died (turn): KeyError: '2'"
-    assert not dead.seconds
+    assert not dead.seconds, "what it did before it died is no figure"
     assert dead.peak_mb is None
 
 
@@ -104,6 +104,10 @@ def test_interpreters_are_of_peers() -> None:
     for wrong in ("nobody=python", "pylate", "pylate="):
         with pytest.raises(ValueError, match="NAME=PYTHON"):
             interpreters([wrong])
+
+
+def test_what_is_told_of_turns_is_the_median_in_milliseconds() -> None:
+    assert Taken.of([0.004, 0.001, 0.002]) == Taken(median=2, least=1, most=4, rounds=3)
 
 
 def taken(median: float) -> Taken:

@@ -228,6 +228,16 @@ def test_queries_that_are_read_less_are_predicted_as_a_store_searches(monkeypatc
     assert told.ms_per_query == pytest.approx(scan + 0.5 * found * 12 / 1000 / 2)
 
 
+def test_a_length_is_tried_where_it_cuts_half_of_the_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+    queries = {"q0": "w1 w2 w3", "q1": "w4 w5 w6", "q2": "w1 w2 w3 w4 w5 w6", "q3": "w7 w8 w9 w1 w2 w3"}
+    collection = replace(collection_of(documents=2), queries=queries)
+    workload = encode_workload(collection, Shortened(), cache=None, show_progress_bar=False)
+    monkeypatch.setattr(cut_queries_module, "LENGTHS", (2, 3, 5, 6))
+    tried = {each.length: each.share for each in cut_queries_module.cut_queries(workload, Shortened())}
+    assert tried == pytest.approx({2: 8 / 18, 3: 12 / 18, 5: 16 / 18})
+    assert not list(cut_queries_module.cut_queries(workload, WordVectorizer()))
+
+
 def test_searches_are_timed_in_a_store(workload: Workload) -> None:
     ticks: list[int] = []
     for storage in (PLAIN, QDRANT):
