@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
+from bounds import bounds
 from fastapi import FastAPI
 
 from vectorplug.multivectors import MultiVectors
 from vectorplug.residency.cache import ModelCache
 from vectorplug.server.app import create_app
-from vectorplug.server.auth import Keys
 from vectorplug.server.engine import Engine
 from vectorplug.server.fdes import open_fdes
-from vectorplug.server.limits import Limits
 from vectorplug.server.names import Names
 
 DEADLINE = 60
@@ -42,26 +41,18 @@ def serving(
     fdes: Mapping[str, str] | None = None,
     port: int = 0,
     wait: bool = True,
-    **limits: Any,
+    **asked: Any,
 ) -> Iterator[Running]:
     """A server of `models` (the first is the default), stopped, with its threads, at the end of the block.
 
-    The default model is loaded already, unless `wait` is False. `fdes` are those of models, as of `--fde`.
+    The default model is loaded already, unless `wait` is False. `fdes` are those of models, as of `--fde`; `asked`
+    are fields of Limits.
     """
-    asked = {
-        "body_bytes": 32 << 20,
-        "texts": 2048,
-        "request_tokens": 524_288,
-        "queue_tokens": 262_144,
-        "request_timeout": 60.0,
-        "truncate": False,
-        **limits,
-    }
-    bounds = Limits(keys=Keys(keys), **asked)
+    limits = bounds(*keys, **asked)
     names = Names(models)
     cache = cache or ModelCache(device="cpu", dtype="float32")
-    engine = Engine(cache, names, bounds, open_fdes(fdes or {}, names))
-    app = create_app(engine, bounds, stored=stored)
+    engine = Engine(cache, names, limits, open_fdes(fdes or {}, names))
+    app = create_app(engine, limits, stored=stored)
     listening = socket.create_server(("127.0.0.1", port))
     port = listening.getsockname()[1]
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bounds import bounds
 from starlette.testclient import TestClient
 
 from vectorplug import Vectorizer
@@ -22,10 +23,8 @@ from vectorplug.residency.cache import ModelCache
 from vectorplug.search.fitting import fit_on_texts
 from vectorplug.server import serve as serving
 from vectorplug.server.app import create_app
-from vectorplug.server.auth import Keys
 from vectorplug.server.engine import Engine
 from vectorplug.server.fdes import fde_of, open_fdes
-from vectorplug.server.limits import Limits
 from vectorplug.server.names import Names
 from vectorplug.settings import Settings
 from vectorplug.vectorizer import default_fde
@@ -59,15 +58,7 @@ def file(lemur: Lemur, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def asking(names: Names, fdes: Mapping[str, Compressor]) -> Iterator[TestClient]:
-    limits = Limits(
-        keys=Keys([]),
-        body_bytes=1 << 20,
-        texts=100,
-        request_tokens=100_000,
-        queue_tokens=100_000,
-        request_timeout=60.0,
-        truncate=False,
-    )
+    limits = bounds(texts=100)
     engine = Engine(ModelCache(device="cpu", dtype="float32"), names, limits, fdes)
     with TestClient(create_app(engine, limits)) as client:
         yield client

@@ -8,27 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bounds import bounds
 
 from vectorplug.residency.cache import ModelCache
 from vectorplug.server.app import create_app
-from vectorplug.server.auth import Keys
 from vectorplug.server.engine import Engine
-from vectorplug.server.limits import Limits
 from vectorplug.server.names import Names
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
 
 
 def test_the_document_is_the_one_in_docs(request: pytest.FixtureRequest) -> None:
-    limits = Limits(
-        keys=Keys([]),
-        body_bytes=1,
-        texts=1,
-        request_tokens=1,
-        queue_tokens=1,
-        request_timeout=1.0,
-        truncate=False,
-    )
+    limits = bounds()
     with ModelCache(device="cpu") as cache:
         made = create_app(Engine(cache, Names({"minilm": "minilm"}), limits), limits).openapi()
     if request.config.getoption("--write-openapi"):

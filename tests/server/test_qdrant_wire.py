@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from bounds import bounds
 from starlette.testclient import TestClient
 
 from vectorplug import Vectorizer
@@ -17,9 +18,7 @@ from vectorplug.errors import ModelLoadError, OverloadedError
 from vectorplug.residency.cache import ModelCache
 from vectorplug.server import auth
 from vectorplug.server.app import create_app
-from vectorplug.server.auth import Keys
 from vectorplug.server.engine import Engine
-from vectorplug.server.limits import Limits
 from vectorplug.server.names import Names
 from vectorplug.server.wire import qdrant
 
@@ -67,15 +66,7 @@ def dense(models: dict[str, str]) -> Vectorizer:
 
 @contextmanager
 def asking(models: dict[str, str], *, keys: tuple[str, ...] = (), texts: int = 100) -> Iterator[Asking]:
-    limits = Limits(
-        keys=Keys(keys),
-        body_bytes=1 << 20,
-        texts=texts,
-        request_tokens=100_000,
-        queue_tokens=100_000,
-        request_timeout=60.0,
-        truncate=False,
-    )
+    limits = bounds(*keys, texts=texts)
     engine = Engine(ModelCache(device="cpu", dtype="float32"), Names(models), limits)
     with TestClient(create_app(engine, limits)) as client:
         yield Asking(client, engine)

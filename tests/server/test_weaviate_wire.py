@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bounds import bounds
 from starlette.testclient import TestClient
 
 from vectorplug import Vectorizer, maxsim
 from vectorplug.residency.cache import ModelCache
 from vectorplug.server.app import create_app
-from vectorplug.server.auth import Keys
 from vectorplug.server.engine import Engine
-from vectorplug.server.limits import Limits
 from vectorplug.server.names import Names
 
 TEXTS = ["the sea", "a ship on the sea", "bread and flour"]
@@ -23,15 +22,7 @@ LONG = "sea " * 100
 
 @contextmanager
 def asking(model: Path, *keys: str) -> Iterator[TestClient]:
-    limits = Limits(
-        keys=Keys(keys),
-        body_bytes=1 << 20,
-        texts=32,
-        request_tokens=4096,
-        queue_tokens=4096,
-        request_timeout=30.0,
-        truncate=False,
-    )
+    limits = bounds(*keys, body_bytes=1 << 20, texts=32, request_tokens=4096, queue_tokens=4096)
     engine = Engine(ModelCache(device="cpu", dtype="float32"), Names({"colbert": str(model)}), limits)
     with TestClient(create_app(engine, limits), base_url="http://testserver/weaviate") as client:
         yield client
