@@ -52,6 +52,7 @@ def test_index_then_search(run: Run) -> None:
     assert (report["added"], report["unchanged"], report["documents"]) == (3, 0, 3)
     assert [(line["path"], line["line"]) for line in report["broken_lines"]] == [("corpus.jsonl", 2)]
     assert "corpus.jsonl:2" in indexed.stderr
+    assert "passages" not in indexed.stderr
 
     again = json.loads(run("index", "corpus.jsonl", "--store", "edge:./index", "--json").stdout)
     assert (again["added"], again["unchanged"], again["documents"]) == (0, 3, 3)
@@ -64,6 +65,14 @@ def test_index_then_search(run: Run) -> None:
     shown = run("search", "wind on the sea", "--store", "edge:./index", "--limit", "1").stdout
     assert hits[0]["id"] in shown
     assert "\x1b" not in shown  # no colours in a pipe
+
+
+def test_a_text_that_is_cut_is_told(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "long.txt").write_text("the sea " * 5000)
+    indexed = run("index", "long.txt", "--store", "edge:./index", "--json")
+    assert json.loads(indexed.stdout)["truncated"] == 1
+    assert "of 1 texts the model reads the beginning alone" in " ".join(indexed.stderr.split())
+    assert "passages" in indexed.stderr
 
 
 @pytest.mark.usefixtures("corpus")

@@ -56,6 +56,12 @@ def index(
         notes.print(f"skipped {line}", style="yellow")
     for name, reason in report.failed[:NAMED]:
         notes.print(f"refused {name}: {reason}", style="yellow")
+    if report.truncated:
+        notes.print(
+            f"of {report.truncated:,} texts the model reads the beginning alone, and no search finds what comes after: "
+            "split them into passages before, or take a model that reads more of a text.",
+            style="yellow",
+        )
     if drift is not None and drift.ratio >= REFIT_FROM:
         notes.print(
             f"the FDE was fitted to other documents: of these it leaves {drift.ratio:.1f} times as much unexplained. "
