@@ -40,7 +40,7 @@ def lost(store: Any, keys: list[str]) -> set[str]:
     """Those of the keys that are stored and in no index."""
     database = store._database
     contents = {key: Content.of(found) for key, found in database._place.read(keys, [CONTENT])}
-    return unindexed(database._place, contents, database._dims)
+    return unindexed(database._place, contents, database._searched())
 
 
 def cut_off_write(store: Any) -> tuple[list[Row], Encoded]:
@@ -95,7 +95,7 @@ def test_a_batch_that_is_repeated_is_whole(open_weaviate: OpenStore, monkeypatch
         attempts.append(function)
         with monkeypatch.context() as patch:
             if len(attempts) <= 3:
-                patch.setattr(timeouts, "insert", 0.1 * len(attempts))
+                patch.setattr(timeouts, "insert", 0.01 * len(attempts))
             return ask(function)
 
     monkeypatch.setattr(connection, "_ask", given_up_first)
