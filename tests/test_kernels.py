@@ -30,6 +30,7 @@ def test_after_compile_all_nothing_is_left_to_compile() -> None:
 import numpy as np
 from numba.core import event
 from vectorplug import Lemur, MultiVectors, Muvera, maxsim
+from vectorplug.codes import FdeCodes
 from vectorplug.kernels import compile_all
 
 compile_all()
@@ -43,6 +44,8 @@ with event.install_recorder("numba:compile") as later:
     many = MultiVectors(np.random.default_rng(0).standard_normal((200, 16)).astype(np.float32), [0, 90, 120, 200])
     lemur = Lemur(dim=16, size=8, features=20, samples=40).fit(many)
     lemur.encode_documents(many), lemur.encode_queries(many), lemur.encode_queries(many[:1])
+    for kind in ("int8", "bit"):
+        FdeCodes.of(np.eye(9), kind).scores(np.ones(9)), FdeCodes.of(np.eye(9), kind).scores(np.eye(9))
 print([each[1].data["dispatcher"].py_func.__name__ for each in later.buffer if each[1].is_start])
 """
     assert run_python(script) == "[]"
@@ -58,23 +61,26 @@ import sys
 logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
 import numpy as np
 from vectorplug import MultiVectors, maxsim
+from vectorplug.codes import FdeCodes
 from vectorplug.muvera.kernels import _sum
 
 print(maxsim(np.ones((1, 2)), MultiVectors(np.float32([[1, 1], [3, 3]]), [0, 2]))[0])
 rows = np.zeros((1, 32), np.float32)
 _sum(np.ones((2, 32), np.float32), np.arange(2), np.array([2]), 1, rows)
 print(rows[0, 0])
+print(FdeCodes.of(np.ones((1, 2)), "bit").scores(np.ones(2))[0])
 assert "copy" in sys.modules["vectorplug"].__file__
 """
     where = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "VECTORPLUG_MAXSIM": "plain"}
     said = "Compiling kernels for this CPU: once, some seconds each."
-    assert run_python(script, copy.parent, **where).split("\n") == [said, "6.0", "2.0"]
-    assert run_python(script, copy.parent, **where).split("\n") == ["6.0", "2.0"]
+    assert run_python(script, copy.parent, **where).split("\n") == [said, "6.0", "2.0", "2.0"]
+    assert run_python(script, copy.parent, **where).split("\n") == ["6.0", "2.0", "2.0"]
     for name, before, after in (
-        ("maxsim/emit.py", 'fcmp_ordered(">"', 'fcmp_ordered("<"'),
+        ("emit.py", 'fcmp_ordered(">"', 'fcmp_ordered("<"'),
         ("muvera/simd.py", "builder.store(builder.fadd(", "builder.store(builder.fsub("),
+        ("codes/tiles.py", "totals[step % 4] = builder.fadd(", "totals[step % 4] = builder.fsub("),
     ):
         text = (copy / name).read_text()
         assert before in text
         (copy / name).write_text(text.replace(before, after))
-    assert run_python(script, copy.parent, **where).split("\n") == [said, "-inf", "-2.0"]
+    assert run_python(script, copy.parent, **where).split("\n") == [said, "-inf", "-2.0", "-2.0"]

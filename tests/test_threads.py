@@ -1,10 +1,11 @@
 from pathlib import Path
+from threading import Event, current_thread, main_thread
 
 import numba
 import pytest
 
 from vectorplug import threads
-from vectorplug.threads import granted, thread_limit
+from vectorplug.threads import granted, run_in_threads, thread_limit
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +52,18 @@ def test_a_containers_share_of_time(tmp_path: Path, files, expected):
         (tmp_path / name).write_text(text)
     assert granted(tmp_path) == expected
     assert thread_limit() == (expected or 8)
+
+
+def test_a_call_ends_when_its_helpers_have():
+    started, finished = Event(), []
+
+    def work():
+        if current_thread() is main_thread():
+            started.wait()
+        else:
+            started.set()
+            Event().wait(0.2)
+            finished.append(True)
+
+    run_in_threads(work, 2)
+    assert finished == [True]

@@ -1,13 +1,15 @@
-"""How many threads the kernels may use: what the user says, else what the machine or its container grants."""
+"""Threads of the kernels: as many as the user says, else as the machine or its container grants, in one pool."""
 
 import math
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
 import numba
 
-__all__ = ["thread_limit"]
+__all__ = ["run_in_threads", "thread_limit"]
 
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -41,3 +43,24 @@ def granted(cgroup: Path) -> int | None:
     if not (quota.isdecimal() and period.isdecimal() and int(period)):
         return None  # "max", and -1 in version 1
     return max(1, math.ceil(int(quota) / int(period)))
+
+
+def run_in_threads(work: Callable[[], None], threads: int) -> None:
+    """Run `work` in this thread and in up to `threads - 1` more; `work` shares itself out and ends when all is done."""
+    helpers = [_helpers().submit(work) for _ in range(threads - 1)]
+    work()
+    for helper in helpers:
+        if not helper.cancel():
+            helper.result()
+
+
+# Not numba's own threads: its default layer aborts the process when two Python threads enter it at once. Here the
+# caller works, too, and whoever is free claims the next piece: a busy pool or a busy core holds nobody up.
+@cache
+def _helpers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_limit(), thread_name_prefix="vectorplug-kernels")
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    # A child has the pool but none of its threads: it makes its own.
+    os.register_at_fork(after_in_child=_helpers.cache_clear)

@@ -43,8 +43,8 @@ A collection of N documents of {tokens} tokens of 128 numbers, a query of 32 tok
 The index is assumed to be **flat**: every document is scored by one machine with enough memory. 1 B documents on k such
 machines take a k-th. A graph (HNSW) scores a few thousand vectors instead, adds about 132 bytes a document (m = 16) and
 finds a part of what a scan finds: [databases.md](databases.md) has such searches measured, not reckoned. Codes of 8
-bits and of 1 bit are scored by `FdeCodes`, which makes float32 of them first: they save bytes and, here, take longer
-than float32. A database has kernels for them.
+bits and of 1 bit are scored by `FdeCodes`, which reads them where they lie: a query stays in float32, so the fewer
+bytes of the documents are what it saves, in memory and in time.
 """
 
 

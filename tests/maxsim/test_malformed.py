@@ -19,6 +19,7 @@ from vectorplug.muvera import reference as muvera_reference
 
 MALFORMED = int(os.environ.get("VECTORPLUG_TEST_MALFORMED", "3000"))
 PATHS = supported_paths()
+pytestmark = pytest.mark.usefixtures("kernels_of_any_size")
 EXTREMES = [0, 1, -1, -2, 2**31 - 1, 2**31, -(2**31), 2**63 - 1, -(2**63), 2**62, 2**32]
 DIM = 6
 FDE = Muvera(dim=DIM, repetitions=2, ksim=2, dproj=3)

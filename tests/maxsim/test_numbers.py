@@ -3,7 +3,7 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -12,6 +12,7 @@ from vectorplug.maxsim.choosing import supported_paths
 from vectorplug.multivectors import MultiVectors
 
 PATHS = supported_paths()
+pytestmark = pytest.mark.usefixtures("kernels_of_any_size")
 TINY = np.finfo(np.float32).tiny
 
 
@@ -41,6 +42,38 @@ def test_every_number_of_16_bits_counts_as_what_it_is(monkeypatch, path, dtype, 
         # All tokens of a document are one number, so that each is a maximum.
         documents = MultiVectors(np.repeat(values, length, axis=0), length * np.arange(len(numbers) + 1))
         assert np.array_equal(maxsim(query, documents), expected)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("dim", [1, 128])
+def test_every_pair_of_pieces_is_multiplied(monkeypatch, path, dtype, dim):
+    """Numbers of 11 bits, in two pieces each: their products have 22, so float32 holds them as they are."""
+    monkeypatch.setenv("VECTORPLUG_MAXSIM", path)
+    stored, asked = (1 + np.random.default_rng(0).integers(1, 1024, (2, 300)) / 1024).astype(np.float32)
+    documents = MultiVectors(stored[:, None] * np.eye(1, dim, dtype=np.float32), np.arange(301)).astype(dtype)
+    for number in asked[:50]:
+        assert np.array_equal(maxsim(np.full((1, dim), number), documents), stored * number)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@settings(deadline=None)
+@given(data=st.data(), dim=st.integers(1, 140), size=st.sampled_from([2.0**-40, 1.0, 2.0**14]))
+def test_tokens_whose_numbers_differ_much_in_size(path, dtype, data, dim, size):
+    """The bound that the docstring of maxsim gives, also where products cancel."""
+    elements = st.floats(-size, size, width=32)
+    token, asked = (data.draw(arrays.arrays(np.float32, (1, dim), elements=elements)) for _ in range(2))
+    documents = MultiVectors(token, [0, 1]).astype(dtype)
+    stored = documents[0].astype(np.float64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VECTORPLUG_MAXSIM", path)
+        score = float(maxsim(asked, documents)[0])
+    bound = (dim + 2) * 2.0**-23 * float((np.abs(asked) @ np.abs(stored).T)[0, 0])
+    if path == "amx" and dtype != "float32":  # of three pieces and of their products, each may count as zero
+        bound += float(TINY) * 3 * (np.abs(asked).sum() + np.abs(stored).sum() + 2 * dim)
+    bound += dim * float(np.finfo(np.float32).smallest_subnormal)
+    assert abs(score - float((asked.astype(np.float64) @ stored.T)[0, 0])) <= bound
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier, Event, current_thread, main_thread
+from threading import Barrier
 
 import numpy as np
 import pytest
 
+from vectorplug import threads
 from vectorplug.maxsim import cpu, maxsim, reference
 from vectorplug.maxsim.choosing import supported_paths
 from vectorplug.multivectors import MultiVectors
@@ -16,9 +17,11 @@ from vectorplug.multivectors import MultiVectors
 SETUP = """
 import os, sys, threading
 import numpy as np
-from vectorplug.maxsim import cpu, maxsim, reference
+from vectorplug import threads
+from vectorplug.maxsim import choosing, cpu, maxsim, reference
 from vectorplug.maxsim.choosing import supported_paths
 from vectorplug.multivectors import MultiVectors
+choosing.PIECES_FROM = 1  # so that every kernel of a path is seen, however few the queries
 rng = np.random.default_rng(0)
 documents = MultiVectors.from_list([rng.standard_normal((60, 64)) for _ in range(400)])
 query = rng.standard_normal((32, 64))
@@ -44,14 +47,15 @@ def four_threads(monkeypatch):
     """Every call shares its work among four threads, however small it is and however few cores there are."""
     monkeypatch.setattr(cpu, "WORTH_A_THREAD", 1)
     monkeypatch.setattr(cpu, "WORTH_A_CLAIM", 1)
-    monkeypatch.setattr(cpu, "thread_limit", lambda: 4)
-    cpu._helpers.cache_clear()
+    for module in (cpu, threads):
+        monkeypatch.setattr(module, "thread_limit", lambda: 4)
+    threads._helpers.cache_clear()
     yield
-    cpu._helpers().shutdown()
-    cpu._helpers.cache_clear()
+    threads._helpers().shutdown()
+    threads._helpers.cache_clear()
 
 
-@pytest.mark.usefixtures("four_threads")
+@pytest.mark.usefixtures("four_threads", "kernels_of_any_size")
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int8", "int4"])
 def test_eight_threads_at_once_get_what_each_would_alone(dtype):
     rng = np.random.default_rng(0)
@@ -84,26 +88,10 @@ def test_every_document_is_scored_however_the_tokens_are_spread():
 def test_a_busy_pool_holds_nobody_up():
     documents = MultiVectors.from_list([np.ones((4, 8))] * 20)
     together = Barrier(5)
-    blocked = [cpu._helpers().submit(together.wait) for _ in range(4)]
+    blocked = [threads._helpers().submit(together.wait) for _ in range(4)]
     assert maxsim(np.ones((2, 8)), documents).tolist() == [16.0] * 20
     assert not any(future.done() for future in blocked)
     together.wait()
-
-
-@pytest.mark.usefixtures("four_threads")
-def test_a_call_ends_when_its_helpers_have():
-    started, finished = Event(), []
-
-    def work():
-        if current_thread() is main_thread():
-            started.wait()
-        else:
-            started.set()
-            Event().wait(0.2)
-            finished.append(True)
-
-    cpu._run_in_threads(work, 2)
-    assert finished == [True]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -114,7 +102,7 @@ documents = documents.astype(os.environ["DTYPE"])
 cpu.WORTH_A_THREAD = 1
 expected = maxsim(query, documents)
 together = threading.Barrier(4)
-for helper in [cpu._helpers().submit(together.wait) for _ in range(4)]:
+for helper in [threads._helpers().submit(together.wait) for _ in range(4)]:
     helper.result()
 assert threading.active_count() == 5, "the parent's pool is not full"
 child = os.fork()
@@ -129,14 +117,14 @@ assert np.array_equal(maxsim(query, documents), expected)
 
 def wakes_helpers(monkeypatch, documents):
     woken = []
-    monkeypatch.setattr(cpu, "_helpers", lambda: woken.append(True) or ThreadPoolExecutor(1))
+    monkeypatch.setattr(threads, "_helpers", lambda: woken.append(True) or ThreadPoolExecutor(1))
     maxsim(np.ones((32, 64)), documents)
     return bool(woken)
 
 
-@pytest.mark.parametrize(("threads", "expected"), [(1, False), (2, True)])
-def test_no_more_threads_than_the_limit(monkeypatch, threads, expected):
-    monkeypatch.setattr(cpu, "thread_limit", lambda: threads)
+@pytest.mark.parametrize(("limit", "expected"), [(1, False), (2, True)])
+def test_no_more_threads_than_the_limit(monkeypatch, limit, expected):
+    monkeypatch.setattr(cpu, "thread_limit", lambda: limit)
     assert wakes_helpers(monkeypatch, MultiVectors.from_list([np.ones((60, 64))] * 400)) == expected
 
 
@@ -229,7 +217,7 @@ def test_the_matrix_unit_is_left_as_it_was():
     script = """
 from numba import njit, types
 from numba.extending import intrinsic
-from vectorplug.maxsim import emit
+from vectorplug import emit
 
 def shaping(name):
     @intrinsic
@@ -245,7 +233,7 @@ read, write = shaping("sttilecfg"), shaping("ldtilecfg")
 other, found, none = np.zeros(64, np.uint8), np.ones(64, np.uint8), np.zeros(64, np.uint8)
 other[0], other[16:32:2], other[48:56] = 1, 32, 8
 write(other.ctypes.data)
-for dtype in ("bfloat16", "int8"):
+for dtype in ("float16", "bfloat16", "int8"):
     stored = documents.astype(dtype)
     assert np.allclose(maxsim(query, stored), reference.maxsim(query, stored), rtol=1e-5)
     read(found.ctypes.data)

@@ -23,7 +23,13 @@ __all__ = ["Map", "mapped", "pack", "pack_map", "product"]
 # Long enough (some milliseconds) to hide what a task costs.
 WORK_A_TASK = 1 << 27
 TOKENS_A_TASK = 2048
-DIGEST = digest_of("vectorplug.lemur.kernels", "vectorplug.lemur.tiles", "vectorplug.muvera.simd")
+DIGEST = digest_of(
+    "vectorplug.emit",
+    "vectorplug.lemur.kernels",
+    "vectorplug.lemur.tiles",
+    "vectorplug.maxsim.amx",
+    "vectorplug.muvera.simd",
+)
 PAIR = 2  # bfloat16 numbers side by side
 # So many rows go one by one: a tile takes as long for one row as for all.
 FEW_ROWS = 4

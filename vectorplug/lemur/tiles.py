@@ -6,8 +6,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from vectorplug.maxsim import amx
-from vectorplug.maxsim.emit import (
+from vectorplug.emit import (
     ADDRESS,
     FLOAT,
     INT8,
@@ -24,6 +23,7 @@ from vectorplug.maxsim.emit import (
     store,
     times,
 )
+from vectorplug.maxsim import amx
 
 __all__ = ["COLUMNS", "LINE", "SIDE", "give_back", "narrow", "product_16", "product_row", "shape", "sum_features"]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from vectorplug.maxsim.emit import (
+from vectorplug.emit import (
     ADDRESS,
     FLOAT,
     INT8,
@@ -42,15 +42,19 @@ def generate(builder: Any, kernel: Kernel, height: int, place: Place) -> None:
         T5: tokens 16..31  T2   T3      T2 += T5 x T6, T3 += T5 x T7      for every step of every piece
                           ---- to memory, [height, 32] ---- the largest of each column ---->  maxima[0..31]
 
-    Tokens are read where they lie, LINE bytes of each in a step. bfloat16: the pieces of the query's numbers are added
-    up in float32, the smallest first. int8: the sums of the two pieces are exact, and
+    Tokens are read where they lie, LINE bytes of each in a step. int8: the sums of the two pieces are exact, and
     (256 * first + second) times the document token's scale is what is compared.
+
+    bfloat16: numbers of the query are sums of pieces, and so are those of float16 documents. Every piece of the one is
+    multiplied with every piece of the other, and the products are added up in float32, those with the query's smallest
+    pieces first. Source: Henry, Tang & Heinecke, Leveraging the bfloat16 Artificial Intelligence Datatype For
+    Higher-Precision Computations, 2019.
     """
     products = _room(builder)
     if kernel.numbers == "bfloat16":
         _clear(builder, height)
         with cgutils.for_range(builder, place.pieces) as loop:
-            _multiply(builder, "tdpbf16ps", kernel.share(height), height, place, loop.index)
+            _multiply(builder, "tdpbf16ps", kernel, height, place, loop.index)
         _write(builder, height, products)
         _fold(builder, height, place, lambda at, _: load(builder, add(builder, products, at), FLOATS))
         return
@@ -58,7 +62,7 @@ def generate(builder: Any, kernel: Kernel, height: int, place: Place) -> None:
     second = _room(builder)
     for piece, address in enumerate((products, second)):
         _clear(builder, height)
-        _multiply(builder, "tdpbssd", kernel.share(height), height, place, ADDRESS(piece))
+        _multiply(builder, "tdpbssd", kernel, height, place, ADDRESS(piece))
         _write(builder, height, address)
 
     def found(at: int, row: int) -> Any:
@@ -108,9 +112,10 @@ def _clear(builder: Any, height: int) -> None:
         call(builder, "llvm.x86.tilezero", VOID, INT8(register))
 
 
-def _multiply(builder: Any, instruction: str, share: int, height: int, place: Place, piece: Any) -> None:
-    """Add the products with one piece of the query; the first asks for `share` bytes a step of what is `ahead`, too."""
-    query = add(builder, place.query, builder.mul(piece, times(builder, place.steps, 2 * SIDE * LINE)))
+def _multiply(builder: Any, instruction: str, kernel: Kernel, height: int, place: Place, piece: Any) -> None:
+    """Add the products with one piece of the query; the first asks for a share of what is `ahead`, too."""
+    share, piece_bytes = kernel.share(height), times(builder, place.steps, LINE)
+    query = add(builder, place.query, builder.mul(piece, times(builder, piece_bytes, 2 * SIDE)))
     first = builder.icmp_signed("==", piece, ADDRESS(0))
     with cgutils.for_range(builder, place.steps) as loop:
         with builder.if_then(first):
@@ -121,11 +126,13 @@ def _multiply(builder: Any, instruction: str, share: int, height: int, place: Pl
         tokens = add(builder, place.tokens, times(builder, loop.index, LINE))
         for column in range(2):
             _load_tile(builder, 6 + column, add(builder, columns, column * SIDE * LINE), ADDRESS(LINE))
-        for half in range(height // SIDE):
-            rows = add(builder, tokens, times(builder, place.row_bytes, half * SIDE))
-            _load_tile(builder, 4 + half, rows, place.row_bytes)
-        for register, half, column in _sums(height):
-            call(builder, f"llvm.x86.{instruction}", VOID, INT8(register), INT8(4 + half), INT8(6 + column))
+        for _ in range(kernel.pieces):
+            for half in range(height // SIDE):
+                rows = add(builder, tokens, times(builder, place.row_bytes, half * SIDE))
+                _load_tile(builder, 4 + half, rows, place.row_bytes)
+            for register, half, column in _sums(height):
+                call(builder, f"llvm.x86.{instruction}", VOID, INT8(register), INT8(4 + half), INT8(6 + column))
+            tokens = add(builder, tokens, piece_bytes)
 
 
 def _load_tile(builder: Any, register: int, address: Any, stride: Any) -> None:

@@ -12,24 +12,27 @@ from vectorplug.errors import ConfigurationError
 from vectorplug.maxsim.kernels import KERNELS, PATHS, Kernel, Path, StoredDtype
 from vectorplug.maxsim.packing import LARGEST_DIM
 
-__all__ = ["kernel_for", "supported_paths"]
+__all__ = ["PIECES_FROM", "kernel_for", "supported_paths"]
 
 SETTING = "VECTORPLUG_MAXSIM"
 NEEDS: dict[Path, tuple[str, ...]] = {
     "amx": ("avx512f", "avx512bw", "amx-tile", "amx-int8", "amx-bf16"),
     "vnni": ("avx512f", "avx512bw", "avx512vnni"),
-    "avx512": ("avx512f",),
+    "avx512": ("avx512f", "avx512bw"),
     "avx2": ("avx2", "fma", "f16c"),
     "plain": (),
 }
+# Blocks of query tokens from which on it pays to cut documents into pieces. One query waits for memory, however fast it
+# is multiplied.
+PIECES_FROM = 2
 
 
-def kernel_for(stored: StoredDtype, dim: int) -> Kernel:
-    """The newest kernel for the dtype that the CPU runs and that VECTORPLUG_MAXSIM allows.
+def kernel_for(stored: StoredDtype, dim: int, blocks: int = 1) -> Kernel:
+    """The newest kernel for the dtype that the CPU runs, that VECTORPLUG_MAXSIM allows and that pays for the `blocks`.
 
     The setting names the newest path allowed: "amx" (the default, where there is AMX), "vnni", "avx512", "avx2" or
-    "plain". Not every path has a kernel for every dtype. Raises ConfigurationError for another name, and for a path
-    that this CPU cannot run.
+    "plain". Not every path has a kernel for every dtype, and AMX takes float16 from PIECES_FROM blocks of BLOCK query
+    tokens on. Raises ConfigurationError for another name, and for a path that this CPU cannot run.
     """
     supported = supported_paths()
     newest = os.environ.get(SETTING, supported[0])
@@ -38,6 +41,7 @@ def kernel_for(stored: StoredDtype, dim: int) -> Kernel:
     if newest not in supported:
         raise ConfigurationError(f"{SETTING} is {newest!r}, this CPU runs {', '.join(supported)}. Or leave it unset.")
     kernels = [KERNELS[path, stored] for path in supported[supported.index(newest) :] if (path, stored) in KERNELS]
+    kernels = [kernel for kernel in kernels if kernel.pieces == 1 or blocks >= PIECES_FROM]
     # Sums of int8 fit into 32 bits up to LARGEST_DIM numbers.
     return next(kernel for kernel in kernels if kernel.numbers not in ("int8", "int16") or dim <= LARGEST_DIM)
 

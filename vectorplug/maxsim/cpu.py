@@ -1,9 +1,5 @@
 """MaxSim on the CPU: the query packed, the documents shared out among threads."""
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import cast
 
 import numpy as np
@@ -14,7 +10,7 @@ from vectorplug.maxsim.kernels import BLOCK, StoredDtype
 from vectorplug.maxsim.packing import pack
 from vectorplug.maxsim.walk import compiled
 from vectorplug.multivectors import MultiVectors
-from vectorplug.threads import thread_limit
+from vectorplug.threads import run_in_threads, thread_limit
 
 __all__ = ["score"]
 
@@ -40,7 +36,7 @@ def score(
     read-only, memory-mapped and unaligned. Everything is finite and has at least one token.
     Raises ConfigurationError for a VECTORPLUG_MAXSIM that names no path, or one that this CPU cannot run.
     """
-    kernel = kernel_for(cast(StoredDtype, documents.dtype.name), documents.dim)
+    kernel = kernel_for(cast(StoredDtype, documents.dtype.name), documents.dim, -(-len(queries) // BLOCK))
     score_pieces = compiled(kernel)
     if out.size == 0:
         return
@@ -60,25 +56,4 @@ def score(
     def claim_and_score() -> None:
         score_pieces(values, scales, starts, stops, *packed, query_offsets, bounds, counter, out)
 
-    _run_in_threads(claim_and_score, min(work // WORTH_A_THREAD + 1, pieces, thread_limit()))
-
-
-# Not numba's own threads: its default layer aborts the process when two Python threads enter it at once. Here the
-# caller works, too, and whoever is free claims the next piece: a busy pool or a busy core holds nobody up.
-@cache
-def _helpers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_limit(), thread_name_prefix="vectorplug-maxsim")
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
-    # A child has the pool but none of its threads: it makes its own.
-    os.register_at_fork(after_in_child=_helpers.cache_clear)
-
-
-def _run_in_threads(work: Callable[[], None], threads: int) -> None:
-    """Run `work` in this thread and in up to `threads - 1` more; `work` shares itself out and ends when all is done."""
-    helpers = [_helpers().submit(work) for _ in range(threads - 1)]
-    work()
-    for helper in helpers:
-        if not helper.cancel():
-            helper.result()
+    run_in_threads(claim_and_score, min(work // WORTH_A_THREAD + 1, pieces, thread_limit()))

@@ -27,6 +27,7 @@ class Kernel(NamedTuple):
     time, which stays in the first cache. A step is what one instruction takes of a token: `step` numbers. Tiles are
     `tall` tokens high while a document has so many left, `short` at its end, `least` in a document of fewer still;
     `lanes` sums go into one register. `rate` is about how many times float32's multiply-adds it does in a second.
+    A document's number is the sum of so many `pieces`.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class Kernel(NamedTuple):
     short: int
     least: int
     rate: int = 1
+    pieces: int = 1
 
     @property
     def number_type(self) -> npt.DTypeLike:
@@ -54,13 +56,29 @@ class Kernel(NamedTuple):
         return height * self.step * BITS[self.stored] // 8
 
 
+# As many sums as stay in registers beside what feeds them: 12 x 2 of 32 zmm; 2 x 4 of 16 ymm (3 x 4 spill). "plain"
+# needs only what LLVM offers on every CPU: 2 x 8 of the 32 registers that an ARM core has.
+
+
+def _plain(stored: StoredDtype) -> Kernel:
+    return Kernel("plain", stored, "float32", step=1, lanes=4, tall=2, short=1, least=1)
+
+
 def _float_kernels(stored: StoredDtype) -> list[Kernel]:
-    # As many sums as stay in registers beside what feeds them: 12 x 2 of 32 zmm; 2 x 4 of 16 ymm (3 x 4 spill: 1.4
-    # times slower). "plain" needs only what LLVM offers on every CPU: 2 x 8 of the 32 registers that an ARM core has.
     return [
         Kernel("avx512", stored, "float32", step=1, lanes=16, tall=12, short=4, least=1),
         Kernel("avx2", stored, "float32", step=1, lanes=8, tall=2, short=1, least=1),
-        Kernel("plain", stored, "float32", step=1, lanes=4, tall=2, short=1, least=1),
+        _plain(stored),
+    ]
+
+
+def _scaled_kernels(stored: StoredDtype) -> list[Kernel]:
+    return [
+        Kernel("amx", stored, "int8", step=64, lanes=16, tall=32, short=16, least=16, rate=8),
+        Kernel("vnni", stored, "int16", step=2, lanes=16, tall=12, short=4, least=1, rate=2),
+        Kernel("avx512", stored, "int16", step=2, lanes=16, tall=12, short=4, least=1),
+        Kernel("avx2", stored, "int16", step=2, lanes=8, tall=2, short=1, least=1),
+        _plain(stored),
     ]
 
 
@@ -70,10 +88,9 @@ KERNELS: dict[tuple[Path, StoredDtype], Kernel] = {
         *_float_kernels("float32"),
         *_float_kernels("float16"),
         *_float_kernels("bfloat16"),
-        *_float_kernels("int8"),
-        *_float_kernels("int4"),
-        *[Kernel("vnni", d, "int16", step=2, lanes=16, tall=12, short=4, least=1, rate=2) for d in SCALED],
+        *_scaled_kernels("int8"),
+        *_scaled_kernels("int4"),
+        Kernel("amx", "float16", "bfloat16", step=32, lanes=16, tall=32, short=16, least=16, rate=4, pieces=2),
         Kernel("amx", "bfloat16", "bfloat16", step=32, lanes=16, tall=32, short=16, least=16, rate=8),
-        *[Kernel("amx", d, "int8", step=64, lanes=16, tall=32, short=16, least=16, rate=8) for d in SCALED],
     ]
 }

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from vectorplug.maxsim.emit import call
+from vectorplug.emit import call
 from vectorplug.maxsim.kernels import Path
 from vectorplug.quantizing import LEVELS
 
@@ -12,11 +12,11 @@ __all__ = ["WIDTHS", "levels"]
 WIDTHS: dict[Path, tuple[int, ...]] = {
     "amx": (64, 16),
     "vnni": (64, 16),
-    "avx512": (16,),
-    "avx2": (16,),
+    "avx512": (64, 16),
+    "avx2": (32, 16),
     "plain": (16,),
 }
-LOOK_UPS = {16: "llvm.x86.ssse3.pshuf.b.128", 64: "llvm.x86.avx512.pshuf.b.512"}
+LOOK_UPS = {16: "llvm.x86.ssse3.pshuf.b.128", 32: "llvm.x86.avx2.pshuf.b", 64: "llvm.x86.avx512.pshuf.b.512"}
 
 
 def levels(builder: Any, path: Path, packed: Any) -> list[Any]:

@@ -22,13 +22,15 @@ def maxsim(
 
     An inner product of query token q and document token d of dim numbers is off by at most
     (dim + 2) * 2^-23 * sum |q_k d_k|, the rounding of float32 sums, of whatever dtype the documents are, but for int8
-    and int4 on CPUs with AMX or AVX-512 VNNI: there q is rounded to 16 bits, and
+    and int4 on CPUs with AVX2 or more: there q is rounded to 16 bits, and
     max(max |q_k| / 65,000, sum |q_k| / 33 million) * sum |d_k| comes on top. (Of such documents with numbers beyond
     1e29 scores may then be infinite.) For int4 q and d are the rotated ones: see quantizing.py. AMX takes bfloat16
-    numbers below 1e-38, and products of that size, for zero. VECTORPLUG_MAXSIM=avx512 leaves out both.
+    numbers below 1e-38, and products of that size, for zero. VECTORPLUG_MAXSIM=plain leaves out both. Where more than
+    32 query tokens come at once, of all queries together, other instructions may multiply them than for one query, and
+    scores differ in their last bits.
 
     NaN or infinity in documents, which only a mapped file can hold: a token whose product with q is NaN counts for q as
-    if it were not there, and where all are, the score is minus infinity.
+    if it were not there, and where all are, the score is minus infinity. On AMX a product with infinity may be NaN.
 
     Raises InputError for a query that is not 2-D, has no token, holds NaN or infinity or differs in dim, and for a
     candidate that is no document, or documents whose scales are not one a token; ConfigurationError for a

@@ -4,8 +4,8 @@ from typing import Any
 
 from llvmlite import ir
 
+from vectorplug.emit import ADDRESS, FLOAT, INT8, INT16, INT32, add, cgutils, load, splat, store, times
 from vectorplug.maxsim import nibbles
-from vectorplug.maxsim.emit import ADDRESS, FLOAT, INT8, INT16, INT32, add, cgutils, load, splat, store, times
 from vectorplug.maxsim.kernels import SCALED, Kernel
 
 __all__ = ["generate"]
@@ -19,7 +19,7 @@ def generate(builder: Any, kernel: Kernel, source: Any, dim: Any, scale: Any, ta
 
     Both are addresses, and need not be aligned: vectors first, then the rest one by one. float32 numbers of int8 and
     int4 tokens are multiplied by `scale` at once; int16 and int8 ones go on without. The bytes of an int4 token hold
-    two numbers each, j and j + dim / 2 (quantizing.py).
+    two numbers each, j and j + dim / 2 (quantizing.py). float16 becomes bfloat16 in two pieces: see `_store_pieces`.
     """
     halves = kernel.stored == "int4"
     count = builder.sdiv(dim, ADDRESS(2)) if halves else dim
@@ -34,9 +34,30 @@ def generate(builder: Any, kernel: Kernel, source: Any, dim: Any, scale: Any, ta
                 numbers = _numbers(builder, kernel, part)
                 if kernel.stored in SCALED and kernel.numbers == "float32":
                     numbers = builder.fmul(numbers, splat(builder, scale, step))
-                place = times(builder, builder.add(first, k), BYTES[kernel.numbers])
-                store(builder, numbers, add(builder, target, place))
+                place = add(builder, target, times(builder, builder.add(first, k), BYTES[kernel.numbers]))
+                if kernel.pieces == 1:
+                    store(builder, numbers, place)
+                else:
+                    _store_pieces(builder, kernel, numbers, dim, place)
         begin = end
+
+
+def _store_pieces(builder: Any, kernel: Kernel, numbers: Any, dim: Any, place: Any) -> None:
+    """Write float32 `numbers` as bfloat16 pieces that add up to them, at `place` and as far on in each further piece.
+
+    A token is [pieces, dim up to whole steps]. bfloat16 is the upper half of a float32: the first piece has a number's
+    first 8 bits, the next one 8 more, so two hold the 11 bits of any float16. A number that is NaN or infinite has a
+    piece that is NaN.
+    """
+    lanes = numbers.type.count
+    words, shorts = ir.VectorType(INT32, lanes), ir.VectorType(INT16, lanes)
+    steps = builder.sdiv(builder.add(dim, ADDRESS(kernel.step - 1)), ADDRESS(kernel.step))
+    for piece in range(kernel.pieces):
+        bits = builder.bitcast(numbers, words)
+        upper = builder.trunc(builder.lshr(bits, words([16] * lanes)), shorts)
+        store(builder, upper, add(builder, place, times(builder, steps, piece * kernel.step_bytes)))
+        whole = builder.bitcast(builder.and_(bits, words([0xFFFF0000] * lanes)), numbers.type)
+        numbers = builder.fsub(numbers, whole)
 
 
 def _steps(kernel: Kernel) -> tuple[int, ...]:

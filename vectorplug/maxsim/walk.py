@@ -7,9 +7,10 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
+from vectorplug import emit
 from vectorplug.compiling import digest_of, kept
-from vectorplug.maxsim import amx, emit, registers, staging
-from vectorplug.maxsim.emit import ADDRESS
+from vectorplug.emit import ADDRESS
+from vectorplug.maxsim import amx, registers, staging
 from vectorplug.maxsim.kernels import BLOCK, KERNELS, Kernel
 
 __all__ = ["compiled"]
@@ -18,8 +19,8 @@ __all__ = ["compiled"]
 STRIP = 6 << 10
 
 # All that the machine code follows from.
-PARTS = ("amx", "emit", "kernels", "nibbles", "registers", "staging", "walk")
-DIGEST = digest_of("vectorplug.quantizing", *(f"vectorplug.maxsim.{part}" for part in PARTS))
+PARTS = ("amx", "kernels", "nibbles", "registers", "staging", "walk")
+DIGEST = digest_of("vectorplug.emit", "vectorplug.quantizing", *(f"vectorplug.maxsim.{part}" for part in PARTS))
 
 
 @intrinsic
@@ -100,7 +101,8 @@ claim: Any = _claim
 def compiled(kernel: Kernel) -> Any:
     """`score_pieces` for one kernel: compiled in a few seconds at first use ever, then read from numba's cache."""
     name = f"{kernel.path}/{kernel.stored}"
-    step, step_bytes, number_type = kernel.step, kernel.step_bytes, kernel.number_type
+    step, cut_into, number_type = kernel.step, kernel.pieces, kernel.number_type
+    step_bytes = cut_into * kernel.step_bytes
     tall, short, least = kernel.tall, kernel.short, kernel.least
     always_staged = kernel.numbers != kernel.stored
     # AMX pads documents of a few tokens with their last one, whose scale has to stand beside it. The halves of an int4
@@ -137,7 +139,7 @@ def compiled(kernel: Kernel) -> Any:
         maxima = np.empty(blocks * BLOCK, np.float32)
         saved = np.empty(64, np.uint8)
         room = max(STRIP // strip_bytes // tall * tall, tall)
-        strip = np.zeros((room, steps * step), number_type)
+        strip = np.zeros((room, cut_into * steps * step), number_type)
         strip_scales = np.empty(room, np.float32)
         ready(name, on, address_of(saved))
         piece = claim(counter)
