@@ -5,10 +5,11 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from muvera.closeness import assert_equals_reference
 from muvera.random_tokens import gaussian_tokens, repeated_tokens
 
 from vectorplug.errors import ConfigurationError, InputError
-from vectorplug.muvera import FdeCodes, Muvera, reference
+from vectorplug.muvera import FdeCodes, Muvera
 from vectorplug.muvera.torch import code_values, encode_documents, encode_queries
 
 
@@ -45,15 +46,9 @@ def muveras(draw):
 @example(muvera=Muvera(dim=8, ksim=9, repetitions=1, dproj=3), lengths=[5], make=gaussian_tokens, seed=0)
 def test_equals_the_reference(muvera, lengths, make, seed):
     tokens = make(seed, lengths, muvera.dim)
-    documents = reference.encode_documents(muvera.matrices, tokens, fill=muvera.fill, unit_norm=muvera.unit_norm)
-    queries = reference.encode_queries(muvera.matrices, tokens)
-    for found, expected in (
-        (encode_documents(muvera, *tensors(tokens)), documents),
-        (encode_queries(muvera, *tensors(tokens)), queries),
-    ):
-        assert found.dtype == torch.float32
-        scale = np.abs(expected).max(initial=1)
-        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-5 * scale)
+    documents, queries = (encode(muvera, *tensors(tokens)) for encode in (encode_documents, encode_queries))
+    assert documents.dtype == torch.float32
+    assert_equals_reference(muvera, tokens, documents.numpy(), queries.numpy(), relative=1e-5, absolute=1e-5)
 
 
 def test_blocks_are_those_of_float64_where_float32_would_err():
