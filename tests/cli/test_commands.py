@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from vectorplug import __version__
+from vectorplug.cli.app import app
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -67,9 +69,11 @@ def test_index_then_search(run: Run) -> None:
     assert "\x1b" not in shown  # no colours in a pipe
 
 
-def test_a_text_that_is_cut_is_told(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "long.txt").write_text("the sea " * 5000)
-    indexed = run("index", "long.txt", "--store", "edge:./index", "--json")
+def test_a_text_that_is_cut_is_told(tmp_path: Path, tiny_colbert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("long.txt").write_text("the sea " * 5000)
+    asked = ["index", "long.txt", "--store", "edge:./index", "--model", str(tiny_colbert), "--json"]
+    indexed = CliRunner().invoke(app, asked)
     assert json.loads(indexed.stdout)["truncated"] == 1
     assert "of 1 texts the model reads the beginning alone" in " ".join(indexed.stderr.split())
     assert "passages" in indexed.stderr
